@@ -1,0 +1,13 @@
+"""The Bus port and its values. The implementations are known to `app/wiring.py` alone."""
+
+from whimbrel.bus.port import (
+    EVENT_SUBJECTS,
+    Accept,
+    Announcement,
+    Bus,
+    BusDown,
+    Inbound,
+    Refused,
+)
+
+__all__ = ["EVENT_SUBJECTS", "Accept", "Announcement", "Bus", "BusDown", "Inbound", "Refused"]
