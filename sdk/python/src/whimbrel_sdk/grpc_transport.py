@@ -1,0 +1,279 @@
+"""The gRPC transport: serves the plugin contract on a Unix socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+from grpc.aio import ServicerContext as Context
+
+from whimbrel_sdk.grpc_wire import CHANNELS, result_to_wire, run_from_wire
+from whimbrel_sdk.plugin import SDK_VERSION, Plugin
+from whimbrel_sdk.runs import DEFAULT_MESSAGE_BYTES, Ended, RunTable
+from whimbrel_sdk.wire.api.v1 import types_pb2 as types
+from whimbrel_sdk.wire.plugin.v1 import plugin_service_pb2 as plugin_wire
+from whimbrel_sdk.wire.plugin.v1 import plugin_service_pb2_grpc as plugin_service
+from whimbrel_sdk.wire.plugin.v1 import runner_service_pb2 as wire
+from whimbrel_sdk.wire.plugin.v1 import runner_service_pb2_grpc as runner_service
+
+PROTOCOL = 1
+SERVICES = ("whimbrel.plugin.v1.PluginService", "whimbrel.plugin.v1.RunnerService")
+CAPABILITIES = ("runner.session",)
+FRAME_BYTES = 1024 * 1024
+"""A frame takes queued events up to this; a single larger one travels alone."""
+
+UNSENT_BYTES = 1024 * 1024
+"""Beyond this much unread output, `Run.drain` waits."""
+
+CLOSE_GRACE_SECONDS = 1.0
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+StopRequest = Callable[[float], None]
+
+
+class WireSink:
+    """Events of one stream, queued until its writer takes them as a frame."""
+
+    def __init__(self) -> None:
+        self._events: list[wire.SessionEvent] = []
+        self._sizes: list[int] = []
+        self._unsent_bytes = 0
+        self._sequences: dict[str, int] = {}
+        self._queued = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closed = False
+
+    def started(self, run_id: str, *, duplicate: bool) -> None:
+        """Queue the first event of a run."""
+        self._sequences[run_id] = 0
+        self._put(run_id, wire.RunEvent(started=wire.RunStarted(duplicate=duplicate)))
+
+    def output(self, run_id: str, channel: str, data: bytes, offset: int) -> None:
+        """Queue a chunk."""
+        chunk = wire.OutputChunk(channel=CHANNELS[channel], data=data, offset=offset)
+        self._put(run_id, wire.RunEvent(output=chunk), len(data))
+
+    def heartbeat(self, run_id: str) -> None:
+        """Queue a sign of life."""
+        self._put(run_id, wire.RunEvent(heartbeat=wire.RunHeartbeat()))
+
+    def ended(self, run_id: str, ended: Ended) -> None:
+        """Queue the last event of a run."""
+        self._put(run_id, wire.RunEvent(result=result_to_wire(ended)), len(ended.result))
+        self._sequences.pop(run_id, None)
+
+    async def drained(self) -> None:
+        """Wait while too much is unsent."""
+        while self._unsent_bytes > UNSENT_BYTES and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+    async def take(self) -> list[wire.SessionEvent]:
+        """Return the next frame's events; waits for the first one."""
+        while not self._events:
+            self._queued.clear()
+            await self._queued.wait()
+        count = frame_bytes = 0
+        for size in self._sizes:
+            if count and frame_bytes + size > FRAME_BYTES:
+                break
+            count, frame_bytes = count + 1, frame_bytes + size
+        taken, self._events = self._events[:count], self._events[count:]
+        self._sizes = self._sizes[count:]
+        self._unsent_bytes -= frame_bytes
+        self._room.set()
+        return taken
+
+    def close(self) -> None:
+        """Drop what is queued and all that follows; nobody reads it."""
+        self._closed = True
+        self._events.clear()
+        self._sizes.clear()
+        self._room.set()
+
+    def _put(self, run_id: str, event: wire.RunEvent, size: int = 0) -> None:
+        if self._closed:
+            return
+        event.sequence = sequence = self._sequences.get(run_id, 0) + 1
+        self._sequences[run_id] = sequence
+        self._events.append(wire.SessionEvent(run_id=run_id, event=event))
+        self._sizes.append(size)
+        self._unsent_bytes += size
+        self._queued.set()
+
+
+class PluginService(plugin_service.PluginServiceServicer):
+    """Handshake, drain, shutdown."""
+
+    def __init__(
+        self, plugin: Plugin, table: RunTable, instance_id: str, stop: StopRequest
+    ) -> None:
+        self.handshaken = False
+        self._plugin = plugin
+        self._table = table
+        self._instance_id = instance_id
+        self._stop = stop
+
+    async def Handshake(  # noqa: N802 - the contract's name
+        self,
+        request: plugin_wire.HandshakeRequest,
+        context: Context[plugin_wire.HandshakeRequest, plugin_wire.HandshakeResponse],
+    ) -> plugin_wire.HandshakeResponse:
+        """Agree on a version and limits, say who this is and what it can."""
+        response = plugin_wire.HandshakeResponse(
+            instance_id=self._instance_id,
+            info=plugin_wire.PluginInfo(
+                name=self._plugin.name,
+                version=self._plugin.version,
+                language="python",
+                sdk_name="whimbrel-sdk",
+                sdk_version=SDK_VERSION,
+            ),
+        )
+        if PROTOCOL not in request.protocol_versions:
+            offered = list(request.protocol_versions)
+            response.failure.kind = types.Failure.KIND_INVALID_INPUT
+            response.failure.message = f"speaks protocol {PROTOCOL}, the host offers {offered}"
+            return response
+        interval = request.limits.heartbeat_interval
+        self._table.configure(
+            heartbeat_seconds=interval.seconds + interval.nanos / 1e9,
+            max_message_bytes=request.limits.max_message_bytes,
+        )
+        self.handshaken = True
+        response.protocol_version = PROTOCOL
+        response.capabilities.extend(CAPABILITIES)
+        response.services.extend(SERVICES)
+        response.runners.extend(self._plugin.runners)
+        response.limits.max_message_bytes = DEFAULT_MESSAGE_BYTES
+        return response
+
+    async def Drain(  # noqa: N802 - the contract's name
+        self,
+        request: plugin_wire.DrainRequest,
+        context: Context[plugin_wire.DrainRequest, plugin_wire.DrainResponse],
+    ) -> plugin_wire.DrainResponse:
+        """Take no new runs."""
+        return plugin_wire.DrainResponse(active_run_ids=self._table.drain())
+
+    async def Shutdown(  # noqa: N802 - the contract's name
+        self,
+        request: plugin_wire.ShutdownRequest,
+        context: Context[plugin_wire.ShutdownRequest, plugin_wire.ShutdownResponse],
+    ) -> plugin_wire.ShutdownResponse:
+        """Begin to stop; the answer comes first."""
+        self._stop(request.grace.seconds + request.grace.nanos / 1e9)
+        return plugin_wire.ShutdownResponse()
+
+
+class RunnerService(runner_service.RunnerServiceServicer):
+    """Runs, one stream each or all over one session."""
+
+    def __init__(self, table: RunTable, plugin_half: PluginService) -> None:
+        self._table = table
+        self._plugin_half = plugin_half
+
+    async def Run(  # noqa: N802 - the contract's name
+        self,
+        request: wire.RunRequest,
+        context: Context[wire.RunRequest, wire.RunResponse],
+    ) -> AsyncIterator[wire.RunResponse]:
+        """Run to the end, streaming its events."""
+        await self._must_be_handshaken(context)
+        run, sink = run_from_wire(request), WireSink()
+        self._table.start(run, sink)
+        try:
+            while True:
+                events = [item.event for item in await sink.take()]
+                if events[0].sequence == 1 and events[0].HasField("result"):
+                    await _refuse(context, events[0].result.failure)
+                yield wire.RunResponse(events=events)
+                if events[-1].HasField("result"):
+                    return
+        finally:
+            sink.close()
+            self._table.leave(sink)
+
+    async def CancelRun(  # noqa: N802 - the contract's name
+        self,
+        request: wire.CancelRunRequest,
+        context: Context[wire.CancelRunRequest, wire.CancelRunResponse],
+    ) -> wire.CancelRunResponse:
+        """Ask a run to end."""
+        return wire.CancelRunResponse(known=self._table.cancel(request.run_id))
+
+    async def Session(  # type: ignore[override]  # noqa: N802 - reader and writer cost less
+        self,
+        _requests: AsyncIterator[wire.SessionRequest],
+        context: Context[wire.SessionRequest, wire.SessionResponse],
+    ) -> None:
+        """Carry all runs until the host closes the stream."""
+        await self._must_be_handshaken(context)
+        sink = WireSink()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(_write(context, sink))
+                while isinstance(frame := await context.read(), wire.SessionRequest):
+                    for command in frame.commands:
+                        self._obey(command, sink)
+                writer.cancel()
+        finally:
+            sink.close()
+            self._table.leave(sink)
+
+    def _obey(self, command: wire.SessionCommand, sink: WireSink) -> None:
+        if command.HasField("run"):
+            self._table.start(run_from_wire(command.run), sink)
+        elif command.HasField("cancel"):
+            self._table.cancel(command.cancel.run_id)
+
+    async def _must_be_handshaken(self, context: "Context[Request, Response]") -> None:
+        if not self._plugin_half.handshaken:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, "PluginService.Handshake comes first"
+            )
+
+
+class GrpcTransport:
+    """A gRPC server for one plugin on one Unix socket."""
+
+    def __init__(
+        self, plugin: Plugin, table: RunTable, *, instance_id: str, stop: StopRequest
+    ) -> None:
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", DEFAULT_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", DEFAULT_MESSAGE_BYTES),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        plugin_half = PluginService(plugin, table, instance_id, stop)
+        plugin_service.add_PluginServiceServicer_to_server(plugin_half, self._server)
+        runner_half = RunnerService(table, plugin_half)
+        runner_service.add_RunnerServiceServicer_to_server(runner_half, self._server)
+
+    async def listen(self, address: str) -> None:
+        """Bind and serve; raises when the address cannot be bound."""
+        self._server.add_insecure_port(address)
+        await self._server.start()
+
+    async def close(self) -> None:
+        """Close every stream and stop."""
+        await self._server.stop(CLOSE_GRACE_SECONDS)
+
+
+async def _write(
+    context: Context[wire.SessionRequest, wire.SessionResponse], sink: WireSink
+) -> None:
+    while True:
+        await context.write(wire.SessionResponse(events=await sink.take()))
+
+
+async def _refuse(
+    context: Context[wire.RunRequest, wire.RunResponse], failure: types.Failure
+) -> NoReturn:
+    refused = failure.kind == types.Failure.KIND_RESOURCE_EXHAUSTED
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED if refused else grpc.StatusCode.NOT_FOUND
+    await context.abort(code, failure.message)
