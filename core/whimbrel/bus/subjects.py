@@ -1,0 +1,81 @@
+"""The names on the bus.
+
+`whimbrel.event.<trigger ref>` is where outside programs publish; everything else is announced by the
+broker: `whimbrel.execution.failed.core.local`. The dots of a ref separate tokens, so that
+`whimbrel.execution.failed.core.>` is whatever failed in pack `core`.
+"""
+
+from typing import Final
+
+EVENTS: Final = "whimbrel.event"
+REFUSED: Final = "whimbrel.refused"
+
+ANNOUNCED_KINDS: Final = (
+    "action",
+    "alias",
+    "execution",
+    "inquiry",
+    "key",
+    "pack",
+    "plugin",
+    "policy",
+    "rule",
+    "runner",
+    "sensor",
+    "trigger",
+    "workflow",
+)
+"""What the broker announces, as `whimbrel.<kind>.>`; none of it overlaps `whimbrel.event.>`."""
+
+ANNOUNCED: Final = (*(f"whimbrel.{kind}.>" for kind in ANNOUNCED_KINDS), REFUSED)
+
+SUBJECT_LIMIT: Final = 1024
+"""Bytes of a subject that the broker announces on."""
+
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~:/@+=")
+
+
+def tokens(name: str) -> str:
+    """Return a name as tokens of a subject, its dots kept between them.
+
+    What a token may not hold is percent-encoded, byte by byte of its UTF-8 form, and an empty token is
+    a lone `%`: two different names give two different results.
+    """
+    return ".".join(_token(part) for part in name.split("."))
+
+
+def event(trigger_ref: str) -> str:
+    """Return where an event of this trigger or trigger type is published."""
+    return f"{EVENTS}.{tokens(trigger_ref)}"
+
+
+def announced(kind: str, *names: str) -> str:
+    """Return where something is announced; `kind` is one of `ANNOUNCED_KINDS`."""
+    return ".".join(("whimbrel", kind, *map(tokens, names)))
+
+
+def is_announced(subject: str) -> bool:
+    """Say whether the bus takes announcements on `subject`."""
+    if subject == REFUSED:
+        return True
+    root, _, rest = subject.partition(".")
+    kind, _, names = rest.partition(".")
+    return (
+        root == "whimbrel"
+        and kind in ANNOUNCED_KINDS
+        and _is_literal(names)
+        and len(subject.encode()) <= SUBJECT_LIMIT
+    )
+
+
+def _is_literal(names: str) -> bool:
+    return all(
+        part and part not in ("*", ">") and part.isprintable() and " " not in part
+        for part in names.split(".")
+    )
+
+
+def _token(part: str) -> str:
+    if not part:
+        return "%"
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in part.encode())
