@@ -1,0 +1,120 @@
+"""The one thread that writes: a group of commits, one LMDB transaction, one disk sync."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import lmdb
+
+from whimbrel import errors
+from whimbrel.store.environment import Environment, Faults, failure
+from whimbrel.store.layout import Batch
+from whimbrel.store.tree import Head, Tree
+
+# What deletes may use beyond the maximum size, since LMDB copies a page to change it.
+_OVERDRAFT_BYTES = 4 * 1024 * 1024
+
+Result = int | errors.WhimbrelError
+
+
+class Group:
+    """Commits that become durable together.
+
+    Once reported, `results` has the revision or error of each batch, in order, and `head` is the
+    state reached, or None when nothing became durable.
+    """
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.batches = batches
+        self.results: list[Result] = []
+        self.head: Head | None = None
+        self._applying = threading.Lock()
+        self._applying.acquire()
+
+    def applied(self) -> None:
+        """Let `step_aside` return; further calls change nothing."""
+        if self._applying.locked():
+            self._applying.release()
+
+    def step_aside(self, timeout_seconds: float) -> None:
+        """Wait until the changes are applied, only the sync being left to do, or the time is over."""
+        self._applying.acquire(timeout=timeout_seconds)
+
+
+class Writer:
+    """Takes groups, one at a time, and reports each with its results, on its own thread."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        tree: Tree,
+        faults: Faults,
+        report: Callable[[Group], None],
+    ) -> None:
+        self._environment = environment
+        self._tree = tree
+        self._faults = faults
+        self._report = report
+        self._work: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, group: Group) -> None:
+        """Hand over a group; the one before must have been reported."""
+        self._work.put(group)
+
+    def stop(self) -> None:
+        """End the thread after what was handed over; returns when it has ended."""
+        self._work.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._work.get()) is not None:
+            try:
+                group.results = self._write(group)
+            except Exception as error:  # noqa: BLE001 - supervises: every waiter gets the failure
+                refusal = failure(error, self._environment.path)
+                group.results = [refusal] * len(group.batches)
+            finally:
+                group.applied()
+            self._report(group)
+
+    def _write(self, group: Group) -> list[Result]:
+        while True:
+            try:
+                return self._transact(group, group.batches)
+            except lmdb.MapFullError:
+                if not self._environment.grow():
+                    break
+        return [self._write_alone(group, batch) for batch in group.batches]
+
+    def _write_alone(self, group: Group, batch: Batch) -> Result:
+        # At the maximum size each commit stands for itself, and one that only deletes may overdraw.
+        try:
+            return self._transact(group, [batch])[0]
+        except lmdb.MapFullError as error:
+            if any(write.sealed is not None for write in batch.writes):
+                return failure(error, self._environment.path)
+        return self._overdraw(group, batch)
+
+    def _overdraw(self, group: Group, batch: Batch) -> Result:
+        size = self._environment.size_bytes
+        self._environment.resize(size + _OVERDRAFT_BYTES)
+        try:
+            return self._transact(group, [batch])[0]
+        except lmdb.MapFullError as error:
+            return failure(error, self._environment.path)
+        finally:
+            self._environment.resize(size)
+
+    def _transact(self, group: Group, batches: Sequence[Batch]) -> list[Result]:
+        with self._environment.lmdb.begin(write=True, buffers=True) as txn:
+            outcomes, head = self._tree.apply(txn, batches)
+            self._faults.before_commit(head.revision)
+            group.applied()
+        group.head = head
+        self._faults.after_commit(head.revision)
+        return [*outcomes]
