@@ -3,8 +3,8 @@
 from typing import Any
 
 from whimbrel.broker.views import summary
-from whimbrel.bus import Announcement, subjects
-from whimbrel.bus.cloudevents import cloud_event
+from whimbrel.bus import Announcement, cloud_event
+from whimbrel.bus.subjects import announced
 from whimbrel.model import Execution, KeyValue, TriggerInstance
 
 SOURCE = "whimbrel"
@@ -22,7 +22,7 @@ def execution_announcement(execution: Execution) -> Announcement:
     entered = execution.log[-1]
     return _announcement(
         "execution",
-        subjects.execution(execution.status.value, execution.action_ref),
+        announced("execution", execution.status.value, execution.action_ref),
         message_id=f"{execution.id}.{len(execution.log)}.{execution.status.value}",
         time=entered.timestamp,
         data=summary(execution),
@@ -39,7 +39,7 @@ def instance_announcement(instance: TriggerInstance) -> Announcement:
     }
     return _announcement(
         "trigger",
-        subjects.trigger(instance.trigger_type or instance.trigger),
+        announced("trigger", instance.trigger_type or instance.trigger),
         message_id=instance.id,
         time=instance.occurrence_time,
         data=data,
@@ -49,12 +49,12 @@ def instance_announcement(instance: TriggerInstance) -> Announcement:
 def rule_announcement(ref: str, change: str, *, message_id: str, time: str) -> Announcement:
     """Return what is announced when a rule is created, updated or deleted."""
     data = {"rule": ref, "change": change}
-    subject = subjects.rule(change, ref)
+    subject = announced("rule", change, ref)
     return _announcement("rule", subject, message_id=message_id, time=time, data=data)
 
 
 def key_announcement(item: KeyValue, change: str, *, message_id: str, time: str) -> Announcement:
     """Return what is announced when a datastore item changes: its name, never its value."""
     data = {"name": item.name, "scope": item.scope, "user": item.user, "change": change}
-    subject = subjects.key(change, item.scope, item.name)
+    subject = announced("key", change, item.scope, item.name)
     return _announcement("key", subject, message_id=message_id, time=time, data=data)

@@ -47,6 +47,8 @@ OUTPUT_FLUSH_SECONDS = 0.2
 FULL_RETRY_SECONDS = 1.0
 """How often a result that does not fit is tried again when the disk is full."""
 
+REST_POLL_SECONDS = 0.02
+
 UNFINISHED = (
     Status.REQUESTED,
     Status.DELAYED,
@@ -124,6 +126,7 @@ class Dispatcher:
         self._reserved = 0
         self._queue: deque[str] = deque()
         self._tasks: asyncio.TaskGroup | None = None
+        self._resting = False
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -165,6 +168,14 @@ class Dispatcher:
         run = _Run(execution)
         await self._end(run, RunOutcome(status=status, reason=reason))
 
+    async def rest(self, grace_seconds: float) -> None:
+        """Take up nothing more and let runs end; what is not over in time ends as `abandoned`."""
+        self._resting = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_seconds
+        while self._runs and loop.time() < deadline:
+            await asyncio.sleep(REST_POLL_SECONDS)
+
     # -- acceptance ---------------------------------------------------------------------------------
 
     def admit(self, count: int = 1) -> None:
@@ -177,7 +188,7 @@ class Dispatcher:
 
     def reserve(self) -> bool:
         """Take a slot for an execution that is about to be committed as `scheduled`, if one is free."""
-        if len(self._runs) + self._reserved >= self._limits.active_max or self._queue:
+        if not self._has_slot() or self._queue:
             return False
         self._reserved += 1
         return True
@@ -211,6 +222,9 @@ class Dispatcher:
         """Return how many executions wait for a slot."""
         return len(self._queue)
 
+    def _has_slot(self) -> bool:
+        return not self._resting and len(self._runs) + self._reserved < self._limits.active_max
+
     def _spawn(self, work: Any) -> None:
         assert self._tasks is not None, "submit before run"
         self._tasks.create_task(work)
@@ -221,7 +235,7 @@ class Dispatcher:
         self._spawn(self._carry(run))
 
     def _pull(self) -> None:
-        while self._queue and len(self._runs) + self._reserved < self._limits.active_max:
+        while self._queue and self._has_slot():
             self._reserved += 1
             self._spawn(self._schedule(self._queue.popleft()))
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from whimbrel.bus import Inbound, Refused
-from whimbrel.bus.cloudevents import read_event
+from whimbrel.bus import Inbound, Refused, read_event
 from whimbrel.model import Event
 
 PARAMETERS = "triggerparameters"

@@ -1,29 +1,17 @@
 """Makes what a runner gets out of an execution: complete parameters, paths, environment, token."""
 
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from whimbrel import errors
 from whimbrel.broker.content import Content
+from whimbrel.broker.identity import Identity
 from whimbrel.broker.parameters import Resolver
 from whimbrel.broker.views import Versions
 from whimbrel.model import Action, Execution, Pack, RunnerType, RunRequest
 
 TIMEOUT_SECONDS_DEFAULT = 60.0
-
-
-class RunTokens(Protocol):
-    """Gives the tokens with which an action may call back while it runs."""
-
-    def issue_run_token(self, execution_id: str, user: str) -> str:
-        """Return a token that is valid until it is revoked."""
-        ...
-
-    def revoke_run_token(self, execution_id: str) -> None:
-        """End the token of an execution, if it has one."""
-        ...
 
 
 class RunRequests:
@@ -34,14 +22,14 @@ class RunRequests:
         content: Content,
         resolver: Resolver,
         versions: Versions,
-        tokens: RunTokens,
+        identity: Identity,
         *,
         api_url: str,
     ) -> None:
         self._content = content
         self._resolver = resolver
         self._versions = versions
-        self._tokens = tokens
+        self._identity = identity
         self._api_url = api_url
 
     def run_request(self, execution: Execution) -> RunRequest:
@@ -68,13 +56,13 @@ class RunRequests:
                 "ST2_ACTION_EXECUTION_ID": execution.id,
                 "ST2_ACTION_API_URL": self._api_url,
             },
-            token=self._tokens.issue_run_token(execution.id, user),
+            token=self._identity.service_token(user, execution.id),
             trace_id=str((execution.context.get("trace_context") or {}).get("id_", "")),
         )
 
     def run_ended(self, execution_id: str) -> None:
         """Let the run's token die with it."""
-        self._tokens.revoke_run_token(execution_id)
+        self._identity.end_service(execution_id)
 
     def _documents(self, execution: Execution) -> tuple[Action, RunnerType]:
         """Return what the execution was requested with, though the action may have changed since."""

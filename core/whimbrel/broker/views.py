@@ -121,7 +121,7 @@ def _liveaction(execution: Execution, parameters: dict[str, Any]) -> dict[str, A
 
 
 def _result(execution: Execution) -> Any:
-    return None if execution.result is None else DECODE_RESULT.decode(execution.result)
+    return DECODE_RESULT.decode(execution.result)
 
 
 def _elapsed_seconds(execution: Execution) -> float | None:

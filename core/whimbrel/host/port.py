@@ -46,7 +46,9 @@ class Host(Protocol):
         """Return the runner types of all discovered plugins; starts nothing."""
         ...
 
-    async def run(self, request: RunRequest, on_started: OnStarted, on_output: OnOutput) -> RunOutcome:
+    async def run(
+        self, request: RunRequest, on_started: OnStarted, on_output: OnOutput
+    ) -> RunOutcome:
         """Run to the end. Starts the plugin on first use; waits for a slot (first in, first out).
 
         A plugin that dies, hangs or answers nonsense ends its runs as `abandoned` or `failed` with
@@ -56,6 +58,10 @@ class Host(Protocol):
 
     async def cancel(self, run_id: str, *, user: str) -> bool:
         """Ask the plugin to end the run; return whether it was known. The outcome comes from `run`."""
+        ...
+
+    async def warm(self) -> None:
+        """Start the plugins that are to be ready before their first run; returns when they are."""
         ...
 
     def statuses(self) -> Sequence[PluginStatus]:

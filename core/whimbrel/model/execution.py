@@ -45,6 +45,10 @@ CANCELABLE = frozenset(
 )
 
 
+NO_RESULT = msgspec.Raw(b"null")
+"""What an execution that has not ended has as its result, as JSON text."""
+
+
 class LogEntry(msgspec.Struct, frozen=True):
     """When the execution entered a state."""
 
@@ -71,7 +75,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
     context: dict[str, Any] = {}
     log: tuple[LogEntry, ...] = ()
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NO_RESULT
     result_size: int = 0
     parent: str | None = None
     children: tuple[str, ...] = ()

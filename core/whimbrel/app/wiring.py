@@ -1,0 +1,216 @@
+"""Builds the broker: the one place that knows which class stands behind which port."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+
+import whimbrel
+from whimbrel.app.bundle import bundled
+from whimbrel.app.config import EMBEDDED, Settings
+from whimbrel.app.world import RandomChance, RandomIds, SystemClock
+from whimbrel.broker import dispatch, events
+from whimbrel.broker.announce import key_announcement, rule_announcement
+from whimbrel.broker.application import Broker
+from whimbrel.broker.content import Content, ContentChange
+from whimbrel.broker.dispatch import Dispatcher
+from whimbrel.broker.events import Events
+from whimbrel.broker.executions import Executions
+from whimbrel.broker.identity import Identity
+from whimbrel.broker.keys import KeyChange, Keys
+from whimbrel.broker.outbox import Outbox
+from whimbrel.broker.parameters import Resolver
+from whimbrel.broker.requests import RunRequests
+from whimbrel.broker.stream import Stream
+from whimbrel.broker.views import Versions
+from whimbrel.bus.credentials import read_credentials
+from whimbrel.bus.nats import NatsBus
+from whimbrel.bus.server import EmbeddedServer
+from whimbrel.expr import DatastoreLookup, Templates
+from whimbrel.host.plugins import PluginHost
+from whimbrel.model import timestamp
+from whimbrel.store import Op
+from whimbrel.store.environment import LmdbOptions
+from whimbrel.store.lmdb import LmdbStore
+from whimbrel.store.vault import MasterKeyFile
+
+SYSTEM_USER = "stanley"
+"""Who rules run as; StackStorm's default, so that content which names it works."""
+
+MEBIBYTE = 1 << 20
+
+
+class World(msgspec.Struct, frozen=True):
+    """The real clock, identities and chance."""
+
+    clock: SystemClock
+    ids: RandomIds
+    chance: RandomChance
+
+
+def real_world() -> World:
+    """Return the world as it is."""
+    return World(SystemClock(), RandomIds(), RandomChance())
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Broker]:
+    """Open everything that a broker needs, and give the broker; close it in reverse order."""
+    world = real_world()
+    async with AsyncExitStack() as stack:
+        store, bus = await _store_and_bus(settings, world, stack)
+        host = await stack.enter_async_context(_host(settings, world))
+        yield await _broker(settings, world, store, bus, host)
+
+
+async def _store_and_bus(
+    settings: Settings, world: World, stack: AsyncExitStack
+) -> tuple[LmdbStore, NatsBus]:
+    """Open the store first: it holds the folder's lock, so a second broker stops here."""
+    options = LmdbOptions(
+        max_size_bytes=settings.store_max_size_bytes, metasync=settings.store_sync == "durable"
+    )
+    folder = settings.folder / "store"
+    master = MasterKeyFile(settings.master_key_file)
+    store = await stack.enter_async_context(LmdbStore(folder, master, options=options))
+    bus = await stack.enter_async_context(await _bus(settings, world, stack))
+    return store, bus
+
+
+async def _bus(settings: Settings, world: World, stack: AsyncExitStack) -> NatsBus:
+    if settings.nats == EMBEDDED:
+        server = await stack.enter_async_context(
+            EmbeddedServer(settings.run_folder, settings.folder / "nats", ids=world.ids)
+        )
+        return NatsBus(
+            server.url, server.credentials, clock=world.clock, make_durable=server.make_durable
+        )
+    credentials = read_credentials(settings.nats_credentials) if settings.nats_credentials else None
+    tls = ssl.create_default_context() if settings.nats.startswith(("tls:", "wss:")) else None
+    return NatsBus(settings.nats, credentials, clock=world.clock, tls=tls)
+
+
+def _host(settings: Settings, world: World) -> PluginHost:
+    folders = [bundled("runners"), bundled("sensors"), *settings.plugin_paths]
+    return PluginHost(
+        folders,
+        data_folder=settings.folder / "plugins",
+        clock=world.clock,
+        chance=world.chance,
+        ids=world.ids,
+        max_output_bytes=settings.max_output_bytes,
+        log_level=settings.log_level,
+    )
+
+
+async def _broker(
+    settings: Settings, world: World, store: LmdbStore, bus: NatsBus, host: PluginHost
+) -> Broker:
+    outbox = Outbox(store, bus, world.ids)
+    stream = Stream()
+    keys = Keys(
+        store,
+        world.clock,
+        world.ids,
+        outbox=lambda change: _key_ops(outbox, world, change),
+        committed=outbox.committed,
+    )
+    templates = Templates()
+    content = Content(
+        store,
+        world.clock,
+        world.ids,
+        templates=templates,
+        packs_paths=[bundled("packs"), *settings.packs_paths],
+        outbox=lambda change: _content_ops(outbox, world, change),
+        committed=outbox.committed,
+    )
+    await content.load()
+    await content.sync_runner_types(host.offers())
+    identity = Identity(
+        store,
+        world.clock,
+        world.ids,
+        users_file=settings.users_file or settings.folder / "users",
+        token_ttl_seconds=settings.token_ttl_seconds,
+    )
+    resolver = Resolver(templates, lambda context: _names(keys, context))
+    versions = Versions(store)
+    requests = RunRequests(content, resolver, versions, identity, api_url=api_url(settings))
+    dispatcher = Dispatcher(
+        store,
+        host,
+        outbox,
+        stream,
+        versions,
+        requests,
+        world.clock,
+        world.ids,
+        dispatch.Limits(
+            active_max=settings.max_running_executions, queued_max=settings.max_queued_executions
+        ),
+    )
+    executions = Executions(
+        store, content, resolver, dispatcher, outbox, versions, world.clock, world.ids
+    )
+    return Broker(
+        store=store,
+        bus=bus,
+        host=host,
+        content=content,
+        identity=identity,
+        keys=keys,
+        executions=executions,
+        events=Events(
+            store,
+            content,
+            executions,
+            outbox,
+            keys,
+            world.clock,
+            world.ids,
+            system_user=SYSTEM_USER,
+            limits=events.Limits(payload_bytes_max=settings.max_payload_bytes),
+        ),
+        stream=stream,
+        dispatcher=dispatcher,
+        outbox=outbox,
+        clock=world.clock,
+        version=whimbrel.__version__,
+    )
+
+
+def api_url(settings: Settings) -> str:
+    """Return the URL at which this machine's own programs reach the API."""
+    scheme = "https" if settings.tls_cert else "http"
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  only compared
+    return f"{scheme}://{host}:{settings.port}/api/v1"
+
+
+def _names(keys: Keys, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what every parameter template can use; values are read when a template touches them."""
+    user = str(context.get("api_user") or context.get("user") or SYSTEM_USER)
+    return {"st2kv": DatastoreLookup(keys, user=user), "config_context": {}}
+
+
+def _key_ops(outbox: Outbox, world: World, change: KeyChange) -> Sequence[Op]:
+    now = timestamp(world.clock.now())
+    announced = key_announcement(
+        change.item, change.kind, message_id=world.ids.object_id(), time=now
+    )
+    return [outbox.op([announced])]
+
+
+def _content_ops(outbox: Outbox, world: World, change: ContentChange) -> Sequence[Op]:
+    if change.kind != "rule":
+        return []
+    announced = rule_announcement(
+        change.item.ref,
+        change.change,
+        message_id=world.ids.object_id(),
+        time=timestamp(world.clock.now()),
+    )
+    return [outbox.op([announced])]
