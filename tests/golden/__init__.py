@@ -1,0 +1,1 @@
+"""Golden vectors, run through the live code."""
