@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from whimbrel import errors
+from whimbrel.broker.documents import check_overrides
 from whimbrel.broker.schema import Schema
 from whimbrel.model import Action, RunnerType
 
@@ -22,9 +23,6 @@ Schemas = Mapping[str, Mapping[str, Any]]
 
 NONE_MARK = "%*****__%NONE%__*****%"
 """What the filter `use_none` leaves in a text; a cast turns it into null."""
-
-OVERRIDABLE = ("default", "description", "enum", "immutable", "required")
-"""What an action may say anew about a parameter of its runner."""
 
 LONE_NAME = re.compile(r"\{\{([A-z0-9_-]+)\}\}")
 """Inside a list or object, exactly this keeps the type of what it names."""
@@ -36,7 +34,7 @@ class ParameterError(errors.InvalidInput):
     """The parameters cannot be resolved. `category` is one word for programs, `parameter` the culprit.
 
     Categories: `missing_dependency`, `cyclic_dependency`, `param_render_failed`, `cast_failed`,
-    `immutable_override`, `runner_attribute_override_forbidden`.
+    `immutable_override`.
     """
 
     def __init__(self, message: str, *, category: str, parameter: str = "") -> None:
@@ -303,22 +301,12 @@ def cast(value: Any, spec: Mapping[str, Any], *, name: str = "") -> Any:
 def merged_schemas(runner: Schemas, action: Schemas, *, ref: str = "") -> dict[str, dict[str, Any]]:
     """Return the parameters of runner and action together, as a caller may give them.
 
-    Raises `ParameterError` when the action says something about a runner's parameter that it may not.
+    Raises `DocumentError` when the action says something about a runner's parameter that it may not.
     """
+    check_overrides(action, runner, ref=ref)
     merged = {name: dict(spec) for name, spec in runner.items()}
     for name, spec in action.items():
-        if name not in merged:
-            merged[name] = dict(spec)
-            continue
-        for attribute, value in spec.items():
-            if attribute not in OVERRIDABLE and merged[name].get(attribute) != value:
-                raise ParameterError(
-                    f'The attribute "{attribute}" for the runner parameter "{name}" in action '
-                    f'"{ref}" cannot be overridden.',
-                    category="runner_attribute_override_forbidden",
-                    parameter=name,
-                )
-            merged[name][attribute] = value
+        merged[name] = {**merged.get(name, {}), **spec}
     return merged
 
 

@@ -45,7 +45,7 @@ class Schema:
         return _null_allowed(self._document)
 
     @functools.cached_property
-    def _recognise(self) -> Check | None:
+    def _recognise(self) -> Check:
         return _Compiler(self._with_null).check()
 
     @functools.cached_property
@@ -58,7 +58,7 @@ class Schema:
         The value itself is not changed.
         """
         cleaned = _with_defaults(value, self._document)
-        if self._recognise is not None and self._recognise(cleaned):
+        if self._recognise(cleaned):
             return cleaned
         return self._checked(cleaned)
 
@@ -161,8 +161,9 @@ ANNOTATIONS = frozenset(
 """Keywords that are no rule of their own; the last two are taken together with `properties`."""
 
 
-class _NotCompilableError(Exception):
-    """The schema has something that only the library understands."""
+def _never(_: Any) -> bool:
+    """Stands for what only the library understands: never recognised as good, so it decides."""
+    return False
 
 
 class _Compiler:
@@ -172,16 +173,13 @@ class _Compiler:
         self._document = document
         self._references: dict[str, Check] = {}
 
-    def check(self) -> Check | None:
-        """Return the check, or None when the schema uses what is not known here."""
-        try:
-            return self._schema(self._document)
-        except _NotCompilableError:
-            return None
+    def check(self) -> Check:
+        """Return the check."""
+        return self._schema(self._document)
 
     def _schema(self, spec: Any) -> Check:
         if not isinstance(spec, dict):
-            raise _NotCompilableError
+            return _never
         if "$ref" in spec:
             return self._reference(spec["$ref"])
         checks = [self._keyword(k, v) for k, v in spec.items() if k not in ANNOTATIONS]
@@ -207,19 +205,26 @@ class _Compiler:
                 texts = {choice for choice in argument if isinstance(choice, str)}
                 return lambda value: isinstance(value, str) and value in texts
             case "pattern", str():
-                search = _compiled_pattern(argument).search
-                return lambda value: not isinstance(value, str) or search(value) is not None
+                return _searching(argument)
             case "anyOf", list():
                 choices = [self._schema(choice) for choice in argument]
                 return lambda value: any(choice(value) for choice in choices)
             case (("minimum" | "maximum" | "minLength" | "maxLength" | "minItems" | "maxItems"), _):
                 return _bound(keyword, argument)
+            case "uniqueItems", True:
+                return _all_different
+            case "dependencies", dict():
+                return _dependencies(argument)
             case _:
-                raise _NotCompilableError
+                return _never
 
     def _properties(self, properties: Mapping[str, Any]) -> Check:
         checks = {name: self._schema(spec) for name, spec in properties.items()}
-        required = [name for name, spec in properties.items() if spec.get("required")]
+        required = [
+            name
+            for name, spec in properties.items()
+            if isinstance(spec, dict) and spec.get("required")
+        ]
 
         def good(value: Any) -> bool:
             if not isinstance(value, dict):
@@ -235,7 +240,7 @@ class _Compiler:
         """Check members by `patternProperties` and `additionalProperties`."""
         known = spec.get("properties", {})
         patterns = [
-            (_compiled_pattern(pattern).search, self._schema(member))
+            (_searching(pattern), self._schema(member))
             for pattern, member in spec.get("patternProperties", {}).items()
         ]
         additional = spec.get("additionalProperties", True)
@@ -260,7 +265,7 @@ class _Compiler:
         name = str(reference).removeprefix("#/definitions/")
         target = self._document.get("definitions", {}).get(name)
         if target is None:
-            raise _NotCompilableError
+            return _never
         if name not in self._references:
             self._references[name] = _never
             self._references[name] = self._schema(target)
@@ -271,20 +276,36 @@ class _Compiler:
         return good
 
 
-def _never(_: Any) -> bool:
-    return False
-
-
-def _compiled_pattern(pattern: str) -> re.Pattern[str]:
+def _searching(pattern: str) -> Check:
+    """Return a check that text has a match of the pattern somewhere; other values have one too."""
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise _NotCompilableError from error
+        search = re.compile(pattern).search
+    except re.error:
+        return _never
+    return lambda value: not isinstance(value, str) or search(value) is not None
+
+
+def _all_different(value: Any) -> bool:
+    if not isinstance(value, list):
+        return True
+    return all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
+
+
+def _dependencies(needs: Mapping[str, Any]) -> Check:
+    if not all(isinstance(needed, list) for needed in needs.values()):
+        return _never
+
+    def good(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return True
+        return all(n in value for name, needed in needs.items() if name in value for n in needed)
+
+    return good
 
 
 def _bound(keyword: str, limit: Any) -> Check:
     if not _is_number(limit):
-        raise _NotCompilableError
+        return _never
     measured = {"Length": str, "Items": list}.get(keyword[3:])
     least = keyword.startswith("min")
 
