@@ -25,23 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bwhimbrel/api/v1/types.proto\x12\x0fwhimbrel.api.v1\x1a\x1egoogle/protobuf/duration.proto\"D\n\x07Payload\x12+\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x19.whimbrel.api.v1.Encoding\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"7\n\x0cTraceContext\x12\x13\n\x0btraceparent\x18\x01 \x01(\t\x12\x12\n\ntracestate\x18\x02 \x01(\t\"\xa7\x02\n\x07\x46\x61ilure\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.whimbrel.api.v1.Failure.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bstack_trace\x18\x03 \x01(\t\"\xc8\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12KIND_INVALID_INPUT\x10\x01\x12\x13\n\x0fKIND_PERMISSION\x10\x02\x12\x12\n\x0eKIND_TRANSIENT\x10\x03\x12\x12\n\x0eKIND_PERMANENT\x10\x04\x12\x10\n\x0cKIND_TIMEOUT\x10\x05\x12\x11\n\rKIND_CANCELED\x10\x06\x12\x1b\n\x17KIND_RESOURCE_EXHAUSTED\x10\x07\x12\x13\n\x0fKIND_PLUGIN_BUG\x10\x08\"w\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x1b\n\x13max_concurrent_runs\x18\x02 \x01(\x05\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*7\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_JSON\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bwhimbrel/api/v1/types.proto\x12\x0fwhimbrel.api.v1\x1a\x1egoogle/protobuf/duration.proto\"D\n\x07Payload\x12+\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x19.whimbrel.api.v1.Encoding\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xa7\x02\n\x07\x46\x61ilure\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.whimbrel.api.v1.Failure.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bstack_trace\x18\x03 \x01(\t\"\xc8\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12KIND_INVALID_INPUT\x10\x01\x12\x13\n\x0fKIND_PERMISSION\x10\x02\x12\x12\n\x0eKIND_TRANSIENT\x10\x03\x12\x12\n\x0eKIND_PERMANENT\x10\x04\x12\x10\n\x0cKIND_TIMEOUT\x10\x05\x12\x11\n\rKIND_CANCELED\x10\x06\x12\x1b\n\x17KIND_RESOURCE_EXHAUSTED\x10\x07\x12\x13\n\x0fKIND_PLUGIN_BUG\x10\x08\"w\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x1b\n\x13max_concurrent_runs\x18\x02 \x01(\x05\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*7\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_JSON\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whimbrel.api.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODING']._serialized_start=626
-  _globals['_ENCODING']._serialized_end=681
+  _globals['_ENCODING']._serialized_start=569
+  _globals['_ENCODING']._serialized_end=624
   _globals['_PAYLOAD']._serialized_start=80
   _globals['_PAYLOAD']._serialized_end=148
-  _globals['_TRACECONTEXT']._serialized_start=150
-  _globals['_TRACECONTEXT']._serialized_end=205
-  _globals['_FAILURE']._serialized_start=208
-  _globals['_FAILURE']._serialized_end=503
-  _globals['_FAILURE_KIND']._serialized_start=303
-  _globals['_FAILURE_KIND']._serialized_end=503
-  _globals['_LIMITS']._serialized_start=505
-  _globals['_LIMITS']._serialized_end=624
+  _globals['_FAILURE']._serialized_start=151
+  _globals['_FAILURE']._serialized_end=446
+  _globals['_FAILURE_KIND']._serialized_start=246
+  _globals['_FAILURE_KIND']._serialized_end=446
+  _globals['_LIMITS']._serialized_start=448
+  _globals['_LIMITS']._serialized_end=567
 # @@protoc_insertion_point(module_scope)

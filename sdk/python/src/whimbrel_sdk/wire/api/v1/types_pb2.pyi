@@ -67,30 +67,6 @@ class Payload(_message.Message):
 Global___Payload: _TypeAlias = Payload  # noqa: Y015
 
 @_typing.final
-class TraceContext(_message.Message):
-    """W3C trace context of the work that a message belongs to."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TRACEPARENT_FIELD_NUMBER: _builtins.int
-    TRACESTATE_FIELD_NUMBER: _builtins.int
-    traceparent: _builtins.str
-    tracestate: _builtins.str
-    def __init__(
-        self,
-        *,
-        traceparent: _builtins.str = ...,
-        tracestate: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["traceparent", b"traceparent", "tracestate", b"tracestate"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TraceContext: _TypeAlias = TraceContext  # noqa: Y015
-
-@_typing.final
 class Failure(_message.Message):
     """Why an operation did not succeed."""
 
