@@ -2,7 +2,6 @@
 
 import pytest
 from announcement_runner import plugin
-
 from whimbrel_sdk import FailureKind, Status
 from whimbrel_sdk.testing import run_once
 

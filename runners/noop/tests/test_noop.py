@@ -10,4 +10,4 @@ def test_it_succeeds_with_return_code_zero() -> None:
     ended = run_once(plugin, "noop", action_params={"ignored": 1})
 
     assert Status.SUCCEEDED is ended.status
-    assert {"failed": False, "succeeded": True, "return_code": 0} == ended.result
+    assert ended.result == {"failed": False, "succeeded": True, "return_code": 0}
