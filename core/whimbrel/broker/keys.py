@@ -115,9 +115,13 @@ class Keys:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    def read(self, scope: str, name: str, user: str | None = None) -> str | None:
-        """Return a value for an expression, or None. `scope` in any spelling."""
-        item = self._peek(full_scope(scope), name, user)
+    def read(self, scope: str, name: str) -> str | None:
+        """Return a value for an expression, or None. In the user scope the name is `user:name`."""
+        full = full_scope(scope)
+        user = None
+        if full == USER_SCOPE:
+            user, _, name = name.partition(":")
+        item = self._peek(full, name, user)
         return None if item is None else item.value
 
     def get(self, name: str, *, scope: str = "system", user: str | None = None) -> KeyValue:

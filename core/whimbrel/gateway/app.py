@@ -1,0 +1,231 @@
+"""The one door: an ASGI application that routes, authenticates, validates, converts; no logic."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from whimbrel import errors
+from whimbrel.gateway.access import SECRET_QUERY, authenticate
+from whimbrel.gateway.bodies import Receive, parse_body, read_body
+from whimbrel.gateway.cors import Cors
+from whimbrel.gateway.endpoint import Endpoint, Mount, RawHeaders, Reply, Request
+from whimbrel.gateway.faults import fault, internal_fault
+from whimbrel.gateway.ports import BrokerPort
+from whimbrel.gateway.query import converted, parse_query
+from whimbrel.gateway.routing import Router, split_mount
+from whimbrel.model import Caller
+from whimbrel.seams import Ids
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+REQUEST_ID_LENGTH_MAX = 128
+NOBODY = Caller(user="", method="")
+ENCODER = msgspec.json.Encoder()
+
+log = structlog.get_logger(__name__)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of the gateway. `auth_cookie` answers a token with StackStorm's cookie."""
+
+    max_body_bytes: int = 2 << 20
+    max_webhook_body_bytes: int = 1 << 20
+    max_requests: int = 1000
+    max_stream_clients: int = 256
+    allow_origin: tuple[str, ...] = ()
+    auth_cookie: bool = True
+    auth_cookie_secure: bool = True
+
+
+class Gateway:
+    """The application. `mounts` maps a local port to the one mount that it serves; others serve all."""
+
+    def __init__(
+        self,
+        broker: BrokerPort,
+        endpoints: Iterable[Endpoint],
+        ids: Ids,
+        settings: Settings | None = None,
+    ) -> None:
+        self.mounts: dict[int, Mount] = {}
+        self._broker = broker
+        self._ids = ids
+        self._settings = settings or Settings()
+        self._cors = Cors(self._settings.allow_origin)
+        by_mount: dict[Mount, list[Endpoint]] = {"api": [], "auth": [], "stream": [], "root": []}
+        for endpoint in endpoints:
+            by_mount[endpoint.mount].append(endpoint)
+        self._routers = {mount: Router(found) for mount, found in by_mount.items()}
+        self._limits = {
+            "max_body_bytes": self._settings.max_body_bytes,
+            "max_webhook_body_bytes": self._settings.max_webhook_body_bytes,
+        }
+        self._requests = 0
+        self._streams = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End the open streams, so that connections can be closed."""
+        self._closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        assert scope["type"] == "http", "the server speaks plain HTTP only"
+        headers: RawHeaders = scope["headers"]
+        reference = self._reference(headers)
+        self._requests += 1
+        try:
+            reply = await self._answer(scope, receive, headers)
+        except errors.WhimbrelError as error:
+            reply = fault(error) or self._broken(scope, reference)
+        except Exception:  # noqa: BLE001  # the supervisor of all requests: it records and answers
+            reply = self._broken(scope, reference)
+        finally:
+            self._requests -= 1
+        answer = [
+            *reply.headers,
+            *self._cors.headers(headers),
+            (b"x-request-id", reference.encode("latin-1")),
+        ]
+        if reply.stream is None:
+            await _send_whole(reply, answer, send)
+        else:
+            await self._send_stream(reply.stream, reply, answer, receive, send)
+
+    # -- the way in ---------------------------------------------------------------------------------
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: RawHeaders) -> Reply:
+        method = scope["method"]
+        if method == "OPTIONS":
+            return Reply(data=b"", status=200)
+        if self._requests > self._settings.max_requests:
+            raise errors.Unavailable(
+                f"{self._requests} requests are under way; max_requests is"
+                f" {self._settings.max_requests}"
+            )
+        _, port = scope["server"]
+        mount, path = split_mount(scope["raw_path"].decode("latin-1"), self.mounts.get(port))
+        endpoint, args = self._routers[mount].match(method, path)
+        given = parse_query(scope["query_string"]) if scope["query_string"] else {}
+        caller, token = NOBODY, ""
+        if endpoint.auth:
+            caller, token = authenticate(self._broker.identity, headers, given)
+        query = converted(endpoint, given) if endpoint.params else {}
+        body = await self._body(endpoint, receive, headers) if endpoint.body else None
+        request = Request(method, args, query, headers, body, caller, _base_url(scope, headers))
+        reply = await endpoint.handler(self._broker, request)
+        reply.status = reply.status or endpoint.success
+        if token and self._settings.auth_cookie:
+            reply.headers = (*reply.headers, self._cookie(token))
+        return reply
+
+    async def _body(self, endpoint: Endpoint, receive: Receive, headers: RawHeaders) -> Any:
+        declared, content_type = -1, ""
+        for name, value in headers:
+            if name == b"content-length":
+                declared = int(value)
+            elif name == b"content-type":
+                content_type = value.decode("latin-1")
+        data = await read_body(
+            receive, declared=declared, limit=endpoint.limit, maximum=self._limits[endpoint.limit]
+        )
+        return parse_body(data, content_type)
+
+    def _reference(self, headers: RawHeaders) -> str:
+        """Return the id of this request: the caller's own if it is fit to be sent back, else a new one."""
+        for name, value in headers:
+            if name == b"x-request-id":
+                given = value.decode("latin-1")
+                if 0 < len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
+                    return given if given.isprintable() else self._ids.uuid()
+        return self._ids.uuid()
+
+    def _broken(self, scope: Scope, reference: str) -> Reply:
+        """Record a failure of our own: where and why, never the query or the body."""
+        log.error(
+            "a request failed",
+            reference=reference,
+            method=scope["method"],
+            path=scope["path"],
+            exc_info=True,
+        )
+        return internal_fault(reference)
+
+    def _cookie(self, token: str) -> tuple[bytes, bytes]:
+        secure = " Secure;" if self._settings.auth_cookie_secure else ""
+        text = f"auth-token={token}; HttpOnly;{secure} Path=/; SameSite=lax"
+        return (b"set-cookie", text.encode("latin-1"))
+
+    # -- the way out --------------------------------------------------------------------------------
+
+    async def _send_stream(
+        self,
+        chunks: AsyncIterator[bytes],
+        reply: Reply,
+        headers: RawHeaders,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send pieces until they end, the client goes away or the gateway closes."""
+        if self._streams >= self._settings.max_stream_clients:
+            refused = fault(
+                errors.Unavailable(
+                    f"{self._streams} streams are open; max_stream_clients is"
+                    f" {self._settings.max_stream_clients}"
+                )
+            )
+            assert refused is not None
+            return await _send_whole(refused, headers, send)
+        self._streams += 1
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(_send_chunks(chunks, reply, headers, send))
+                watchers = [
+                    tasks.create_task(_disconnected(receive)),
+                    tasks.create_task(self._closing.wait()),
+                ]
+                await asyncio.wait([sending, *watchers], return_when=asyncio.FIRST_COMPLETED)
+                for task in (sending, *watchers):
+                    task.cancel()
+        finally:
+            self._streams -= 1
+        return None
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_chunks(
+    chunks: AsyncIterator[bytes], reply: Reply, headers: RawHeaders, send: Send
+) -> None:
+    head = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache"), *headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": head})
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_whole(reply: Reply, headers: RawHeaders, send: Send) -> None:
+    data = reply.data
+    if data is None:
+        data = b"" if reply.status == 204 else ENCODER.encode(reply.document)
+    head = list(headers)
+    if reply.status != 204:
+        head.append((b"content-type", reply.content_type))
+        head.append((b"content-length", b"%d" % len(data)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": head})
+    await send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def _base_url(scope: Scope, headers: RawHeaders) -> str:
+    host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+    return f"{scope['scheme']}://{host}"
+
+
+__all__ = ["SECRET_QUERY", "Gateway", "Settings"]
