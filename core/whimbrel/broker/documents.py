@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from whimbrel import errors
-from whimbrel.broker.schema import PLAIN_TYPES, Schema
+from whimbrel.broker.schema import ANYTHING, PLAIN_TYPES, Schema
 from whimbrel.model import (
     Action,
     Pack,
@@ -55,7 +55,6 @@ class DocumentError(errors.InvalidInput):
 
 # -- shapes -----------------------------------------------------------------------------------------
 
-_ANY: dict[str, Any] = {}
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
 _OBJECT = {"type": "object"}
@@ -72,7 +71,7 @@ _SCHEMA_KEYWORDS: dict[str, Any] = {
     "$schema": _TEXT,
     "title": _TEXT,
     "description": _TEXT,
-    "default": _ANY,
+    "default": ANYTHING,
     "required": _FLAG,
     "immutable": _FLAG,
     "secret": _FLAG,

@@ -16,13 +16,11 @@ import msgspec
 
 from whimbrel import errors
 from whimbrel.broker.documents import check_overrides
-from whimbrel.broker.schema import Schema
+from whimbrel.broker.schema import ANYTHING, Schema
+from whimbrel.expr import NONE_MARKER, ExpressionError, decode_json
 from whimbrel.model import Action, RunnerType
 
 Schemas = Mapping[str, Mapping[str, Any]]
-
-NONE_MARK = "%*****__%NONE%__*****%"
-"""What the filter `use_none` leaves in a text; a cast turns it into null."""
 
 LONE_NAME = re.compile(r"\{\{([A-z0-9_-]+)\}\}")
 """Inside a list or object, exactly this keeps the type of what it names."""
@@ -69,6 +67,12 @@ class Resolved(msgspec.Struct, frozen=True):
     action: dict[str, Any]
 
 
+def datastore_user(action_context: Mapping[str, Any], system_user: str) -> str:
+    """Return whose items `st2kv.user` names: the chat user where there is one, else the user."""
+    user = action_context.get("user")
+    return str(action_context.get("api_user", user) or system_user)
+
+
 def is_template(value: Any) -> bool:
     """Whether the text has the marks of a template."""
     return isinstance(value, str) and ("{{" in value or "{%" in value)
@@ -95,35 +99,40 @@ class _Graph:
         self._unresolved: dict[str, tuple[Any, frozenset[str]]] = {}
 
     def add_value(self, name: str, value: Any) -> None:
-        """Set a name to a value that stands as it is."""
-        self._unresolved.pop(name, None)
+        """Set a name to a value that stands as it is; a template of that name still wins."""
         self._values[name] = value
 
     def add(self, name: str, value: Any) -> None:
         """Set a name to a value that may be, or hold, templates."""
-        needed = self._names(value) if _has_template(value) else None
+        needed = self._names(name, value) if _has_template(value) else None
         if needed is None:
             self.add_value(name, value)
+        elif name in self._unresolved:
+            self._unresolved[name] = (value, needed | self._unresolved[name][1])
         else:
-            self._values.pop(name, None)
             self._unresolved[name] = (value, needed)
 
-    def _names(self, value: Any) -> frozenset[str] | None:
-        """Return what the templates in a value need; None when none of them is well-formed."""
+    def _names(self, name: str, value: Any) -> frozenset[str] | None:
+        """Return what the templates in a value need; None for broken syntax, which stays text."""
         found: set[str] = set()
         for text in _texts(value):
-            if is_template(text):
-                try:
-                    found |= self._templates.names(text)
-                except errors.InvalidInput:
+            if not is_template(text):
+                continue
+            try:
+                found |= self._templates.names(text)
+            except ExpressionError as error:
+                if error.category == "template_syntax":
                     return None
+                raise _render_failed(name, error) from error
         return frozenset(found)
 
     def add_defaults(self, schemas: Schemas) -> None:
-        """Let the default stand for a name that has no value."""
+        """Let the default stand for a name that has no value, and for every immutable one.
+
+        As in StackStorm a template counts as no value here. So a given template gives way to a default
+        that is a template too, and wins over any other default.
+        """
         for name, spec in schemas.items():
-            if name in self._unresolved and not spec.get("immutable"):
-                continue
             if spec.get("immutable") or self._value_or_none(name) is None:
                 self.add(name, spec.get("default"))
 
@@ -181,12 +190,8 @@ class _Graph:
         names = {n: self._values[n] if n in self._values else self._contexts[n] for n in needed}
         try:
             self._values[name] = self._rendered(value, names)
-        except (errors.InvalidInput, ValueError) as error:
-            raise ParameterError(
-                f'Failed to render parameter "{name}": {error}',
-                category="param_render_failed",
-                parameter=name,
-            ) from error
+        except errors.InvalidInput as error:
+            raise _render_failed(name, error) from error
 
     def _rendered(self, value: Any, names: Mapping[str, Any]) -> Any:
         if isinstance(value, str):
@@ -204,9 +209,17 @@ class _Graph:
         if not is_template(value):
             return value
         if lone := LONE_NAME.fullmatch(value):
-            text = self._templates.render(f"{{{{{lone[1]} | to_complex}}}}", names)
-            return json.loads(text)
-        return self._templates.render(value, names)
+            return decode_json(self._templates.render(f"{{{{{lone[1]} | to_complex}}}}", names))
+        rendered = self._templates.render(value, names)
+        return f"{rendered}\n" if value.endswith("\n") else rendered
+
+
+def _render_failed(name: str, error: Exception) -> ParameterError:
+    return ParameterError(
+        f'Failed to render parameter "{name}": {error}',
+        category="param_render_failed",
+        parameter=name,
+    )
 
 
 def _texts(value: Any) -> Iterable[str]:
@@ -273,15 +286,13 @@ def cast(value: Any, spec: Mapping[str, Any], *, name: str = "") -> Any:
     """Return the value as the type that its schema declares; raises `ParameterError`.
 
     Text for a boolean, list or object is read as a literal, whatever type comes out: the schema check
-    decides on that. None stays None.
+    decides on that. None stays None. The mark of `use_none` becomes None, which is no number.
     """
-    if value == NONE_MARK and isinstance(value, str):
-        value = None
     kind = spec.get("type")
     if value is None or not isinstance(kind, str) or kind not in CASTS:
         return value
     try:
-        return CASTS[kind](value)
+        return CASTS[kind](None if value == NONE_MARKER else value)
     except (
         ValueError,
         TypeError,
@@ -376,10 +387,14 @@ def check_request(
 
 
 def parameters_schema(merged: Schemas) -> dict[str, Any]:
-    """Return the JSON schema that an action's parameters as a whole must meet."""
+    """Return the JSON schema that an action's parameters as a whole must meet.
+
+    An empty definition allows anything; so does an action without any parameter.
+    """
     if not merged:
         return {}
-    return {"type": "object", "properties": merged, "additionalProperties": False}
+    properties = {name: spec or ANYTHING for name, spec in merged.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 class _Merged(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ Check = Callable[[Any], bool]
 class SchemaViolation(errors.InvalidInput):
     """A value breaks its schema. `keyword` and `path` name the rule and the place of the first break."""
 
+    category = "schema_validation"
+
     def __init__(self, message: str, *, keyword: str, path: tuple[str | int, ...]) -> None:
         super().__init__(message)
         self.keyword = keyword
@@ -32,6 +34,8 @@ class SchemaViolation(errors.InvalidInput):
 
 class InvalidSchema(errors.InvalidInput):
     """The schema itself cannot be used: an unknown type, a reference to nothing, a broken pattern."""
+
+    category = "invalid_schema"
 
 
 class Schema:
@@ -106,8 +110,10 @@ def _null_allowed_property(spec: Mapping[str, Any]) -> dict[str, Any]:
             if {"type": "null"} not in spec[combined]:
                 changed[combined] = [*spec[combined], {"type": "null"}]
             return changed
-    kinds = spec.get("type")
-    if isinstance(kinds, str) and kinds != "null":
+    if "$ref" in spec:
+        return changed
+    kinds = spec.get("type", "string")
+    if isinstance(kinds, str) and kinds not in ("any", "null"):
         changed["type"] = [kinds, "null"]
     elif isinstance(kinds, list) and "null" not in kinds:
         changed["type"] = [*kinds, "null"]
@@ -153,6 +159,9 @@ PLAIN_TYPES: Mapping[str, Check] = {
     "object": lambda value: isinstance(value, dict),
     "string": lambda value: isinstance(value, str),
 }
+
+ANYTHING: Mapping[str, Any] = {"anyOf": [{"type": name} for name in PLAIN_TYPES if name != "any"]}
+"""Allows every value. An optional property with no type at all only takes text."""
 
 ANNOTATIONS = frozenset(
     {"$schema", "default", "definitions", "description", "id", "immutable", "position", "title"}
