@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -14,6 +13,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 
+from whimbrel.bus.cancellation import heeded
 from whimbrel.bus.credentials import Credentials
 from whimbrel.bus.port import Announcement, BusDown
 from whimbrel.bus.streams import ANNOUNCE_STREAM, NO_RESPONDERS, ApiError, JetStream
@@ -88,8 +88,8 @@ class Link:
         """Connect and log in. Raises `BusDown`, `Unauthenticated` or `PermissionDenied`."""
         link = cls(url)
         try:
-            await link._connect(credentials, tls)
-            await link._listen_for_answers()
+            await heeded(link._connect(credentials, tls))
+            await heeded(link._listen_for_answers())
         except BaseException:
             await link.close()
             raise
@@ -108,21 +108,21 @@ class Link:
     async def close(self) -> None:
         """End the connection; what was published before is sent first."""
         self.lost.set()
-        await self.client.close()
+        await heeded(self.client.close())
 
     async def subscribe(
         self, subject: str, queue: str, callback: Callable[[Msg], Awaitable[None]]
     ) -> Subscription:
         """Subscribe as one of a queue group. Raises `BusDown`."""
         try:
-            return await self.client.subscribe(subject, queue=queue, cb=callback)
+            return await heeded(self.client.subscribe(subject, queue=queue, cb=callback))
         except NatsError as error:
             raise BusDown(f"{self.url}: {error}") from error
 
     async def send(self, subject: str, data: bytes) -> bool:
         """Publish without an answer; return whether the connection was there."""
         try:
-            await self.client.publish(subject, data)
+            await heeded(self.client.publish(subject, data))
         except (NatsError, OSError):
             return False
         return True
@@ -136,7 +136,7 @@ class Link:
         key = str(self._serial)
         self._batches[key] = batch
         try:
-            await self._publish_all(announcements, f"{self._answers}.{key}")
+            await heeded(self._publish_all(announcements, f"{self._answers}.{key}"))
             async with asyncio.timeout(timeout_seconds):
                 await batch.answered
         except (TimeoutError, NatsError, OSError) as error:
@@ -172,7 +172,7 @@ class Link:
     async def _connect(self, credentials: Credentials | None, tls: ssl.SSLContext | None) -> None:
         try:
             await self.client.connect(
-                self.url,
+                self.url.split(","),
                 name="whimbrel",
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
@@ -191,7 +191,7 @@ class Link:
 
     def _check_encryption(self) -> None:
         """The client itself would go on in clear when a server does not ask for TLS."""
-        if urlsplit(self.url).scheme == "tls" and not self.client._server_info.get("tls_required"):
+        if self.url.startswith("tls://") and not self.client._server_info.get("tls_required"):
             raise PermissionDenied(f"{self.url}: the server offers no TLS, and tls:// asks for it")
 
     def _reason(self, error: Exception, credentials: Credentials | None) -> Exception:

@@ -7,13 +7,17 @@ On a server of your own, the broker's user has to be allowed to publish `whimbre
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
+from nats.errors import Error as NatsError
 
 from whimbrel.bus import streams, subjects
+from whimbrel.bus.cancellation import heeded
 from whimbrel.bus.credentials import Credentials
 from whimbrel.bus.limits import Limits
 from whimbrel.bus.link import Link
@@ -48,7 +52,8 @@ class NatsBus:
 
     Entering raises `BusDown` when no server answers, `Unauthenticated` when it refuses the login,
     `InvalidInput` when its JetStream is too old. `make_durable` is awaited after a stream or consumer
-    on disk was made or changed.
+    on disk was made or changed. `url` is `nats://host:port` or `tls://host:port`, several with commas
+    between them for a cluster.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class NatsBus:
         tls: ssl.SSLContext | None = None,
         make_durable: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        self._url = url
+        self._url = _checked(url)
         self._credentials = credentials
         self._clock = clock
         self._limits = limits or Limits()
@@ -125,8 +130,8 @@ class NatsBus:
                 while await self._is_consumed(link):
                     pass
             finally:
-                if link.alive:
-                    await subscription.unsubscribe()
+                with suppress(NatsError):
+                    await heeded(subscription.unsubscribe())
         except BusDown as error:
             log.warning("events cannot be received", reason=str(error))
         await link.close()
@@ -219,3 +224,14 @@ class NatsBus:
             raise BusDown(f"{self._url}: {error}") from error
         if changed:
             await self._make_durable()
+
+
+def _checked(url: str) -> str:
+    parts = [urlsplit(one) for one in url.split(",")]
+    if any("@" in part.netloc for part in parts):
+        raise InvalidInput("a login belongs into a credentials file, not into the URL of NATS")
+    if {part.scheme for part in parts} not in ({"nats"}, {"tls"}) or not all(
+        part.hostname for part in parts
+    ):
+        raise InvalidInput("has to be nats://host:port or tls://host:port", place=url)
+    return url

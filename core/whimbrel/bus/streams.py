@@ -12,6 +12,7 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from whimbrel.bus import subjects
+from whimbrel.bus.cancellation import heeded
 from whimbrel.bus.limits import Limits
 from whimbrel.bus.port import BusDown
 from whimbrel.errors import InvalidInput
@@ -146,7 +147,7 @@ class JetStream:
     ) -> _Answer:
         body = b"" if request is None else msgspec.json.encode(request)
         try:
-            message = await self._client.request(f"$JS.API.{operation}", body, API_SECONDS)
+            message = await heeded(self._client.request(f"$JS.API.{operation}", body, API_SECONDS))
         except NoRespondersError:
             raise BusDown(f"{self._url}: JetStream is not enabled, or not ready") from None
         except NatsTimeout:

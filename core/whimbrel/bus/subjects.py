@@ -5,6 +5,7 @@ broker: `whimbrel.execution.failed.core.local`. The dots of a ref separate token
 `whimbrel.execution.failed.core.>` is whatever failed in pack `core`.
 """
 
+import re
 from typing import Final
 
 EVENTS: Final = "whimbrel.event"
@@ -30,8 +31,11 @@ ANNOUNCED_KINDS: Final = (
 ANNOUNCED: Final = (*(f"whimbrel.{kind}.>" for kind in ANNOUNCED_KINDS), REFUSED)
 
 SUBJECT_LIMIT: Final = 1024
-"""Bytes of a subject that the broker announces on."""
+"""Characters of a subject that the broker announces on."""
 
+_ANNOUNCED: Final = re.compile(
+    rf"whimbrel\.(?:{'|'.join(ANNOUNCED_KINDS)})(?:\.[^.*>\s\x00-\x1f]+)+|whimbrel\.refused"
+)
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~:/@+=")
 
 
@@ -56,23 +60,7 @@ def announced(kind: str, *names: str) -> str:
 
 def is_announced(subject: str) -> bool:
     """Say whether the bus takes announcements on `subject`."""
-    if subject == REFUSED:
-        return True
-    root, _, rest = subject.partition(".")
-    kind, _, names = rest.partition(".")
-    return (
-        root == "whimbrel"
-        and kind in ANNOUNCED_KINDS
-        and _is_literal(names)
-        and len(subject.encode()) <= SUBJECT_LIMIT
-    )
-
-
-def _is_literal(names: str) -> bool:
-    return all(
-        part and part not in ("*", ">") and part.isprintable() and " " not in part
-        for part in names.split(".")
-    )
+    return len(subject) <= SUBJECT_LIMIT and _ANNOUNCED.fullmatch(subject) is not None
 
 
 def _token(part: str) -> str:

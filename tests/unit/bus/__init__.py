@@ -1,0 +1,1 @@
+"""The bus, piece by piece."""
