@@ -11,7 +11,7 @@ from whimbrel.expr.datastore_cipher import CipherError, CipherKey, decrypt, encr
 from whimbrel.expr.errors import ExpressionError, as_expression_error, category_of
 from whimbrel.expr.functions import FUNCTIONS, NONE_MARKER, Example, FunctionSpec
 from whimbrel.expr.json_text import decode as decode_json
-from whimbrel.expr.jsonpath import MalformedPath, Path, PlainPath, compile_path
+from whimbrel.expr.jsonpath import MalformedPathError, Path, PlainPath, compile_path
 from whimbrel.expr.limits import DEFAULT_LIMITS, Limits
 from whimbrel.expr.templates import Compiled, Templates, is_template, plain
 
@@ -30,7 +30,7 @@ __all__ = [
     "FunctionSpec",
     "KeyReader",
     "Limits",
-    "MalformedPath",
+    "MalformedPathError",
     "Path",
     "PlainPath",
     "Templates",

@@ -22,7 +22,7 @@ _RESERVED = frozenset({"where", "wherenot", "*"})
 _MISSING = object()
 
 
-class MalformedPath(ValueError):
+class MalformedPathError(ValueError):
     """The text is not a JSONPath expression."""
 
 
@@ -85,7 +85,7 @@ class FullPath:
             self._expression = jsonpath_rw.parse(text)
         # The parser raises bare Exception, and AttributeError at an unexpected end.
         except Exception as error:
-            raise MalformedPath(f"{text!r} is not a JSONPath expression: {error}") from error
+            raise MalformedPathError(f"{text!r} is not a JSONPath expression: {error}") from error
 
     def first(self, value: object) -> Any:
         """Return the first selected value, None when there is none."""
@@ -130,11 +130,11 @@ class JsonPaths:
         self._compiled = Cache[str, Path](CACHED_PATHS)
 
     def compile(self, text: str) -> Path:
-        """Return the compiled expression; raise `MalformedPath`."""
+        """Return the compiled expression; raise `MalformedPathError`."""
         return self._compiled.get(text, compile_path)
 
 
 def compile_path(text: str) -> Path:
-    """Return the compiled expression; raise `MalformedPath`. Plain paths are cheap to compile."""
+    """Return the compiled expression; raise `MalformedPathError`. Plain paths are cheap to compile."""
     steps = plain_steps(text.strip(" \t"))
     return FullPath(text) if steps is None else PlainPath(steps)

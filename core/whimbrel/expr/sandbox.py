@@ -22,7 +22,7 @@ _CONCAT = " concat"
 _RANGE_PER_STEP = 16
 
 
-class WouldModify(Exception):
+class WouldModifyError(Exception):
     """A template wants to change a value of its context; it has to run on a copy."""
 
 
@@ -42,13 +42,13 @@ class BudgetedContext(Context):
 class Sandbox(SandboxedEnvironment):
     """StackStorm's Jinja dialect under `Limits`.
 
-    `modifying` allows the methods that change lists and dicts, which raise `WouldModify` otherwise;
+    `modifying` allows the methods that change lists and dicts, which raise `WouldModifyError` otherwise;
     `lenient` prints nothing for undefined names, which are errors otherwise;
     `inner` is for texts inside lists and objects, whose line breaks are theirs to keep.
     """
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
-    context_class = BudgetedContext
+    context_class: type[Context] = BudgetedContext
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Sandbox(SandboxedEnvironment):
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         """Stop at a method that changes its object; others become an undefined value."""
         if not self.modifying and modifies_known_mutable(obj, attribute):
-            raise WouldModify
+            raise WouldModifyError
         return super().unsafe_undefined(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -102,7 +102,7 @@ class Sandbox(SandboxedEnvironment):
         sizes.check_operation(self.limits, operator, left, right)
         return super().call_binop(context, operator, left, right)
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function of a template, checking the methods of text that can blow it up."""
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str | list):
@@ -128,7 +128,7 @@ def _meter(template: nodes.Template) -> None:
     for repeated in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
         chars = _literal_chars(repeated)
         statement = nodes.ExprStmt(_spend(repeated, chars), lineno=repeated.lineno)
-        repeated.body.insert(0, statement)  # type: ignore[attr-defined]  # all four have a body
+        repeated.body.insert(0, statement)
     _meter_concatenation(template)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jinja2.defaults import DEFAULT_FILTERS
+from jinja2.filters import FILTERS
 
 from whimbrel.expr.limits import Limits, exceeded
 
@@ -121,7 +121,7 @@ def bounded_filters(limits: Limits) -> dict[str, Callable[..., Any]]:
         "urlize": _check_texts,
         "wordwrap": _check_texts,
     }
-    return {name: bounded(limits, DEFAULT_FILTERS[name], test) for name, test in checks.items()}
+    return {name: bounded(limits, FILTERS[name], test) for name, test in checks.items()}
 
 
 def bounded(

@@ -11,7 +11,7 @@ from whimbrel.expr.datastore import Decrypter
 from whimbrel.expr.errors import ExpressionError, as_expression_error
 from whimbrel.expr.json_text import INTEGER_MAX, INTEGER_MIN
 from whimbrel.expr.limits import DEFAULT_LIMITS, Budget, Limits, exceeded
-from whimbrel.expr.sandbox import BudgetedContext, Sandbox, WouldModify
+from whimbrel.expr.sandbox import BudgetedContext, Sandbox, WouldModifyError
 
 _LINE_BREAK = re.compile(r"\r\n|\r")
 _NESTING_MAX = 64
@@ -23,7 +23,7 @@ def is_template(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Return a text without marks as Jinja prints it: `\\n` line breaks, the last one dropped."""
+    """Return a text without marks as Jinja prints it: Unix line breaks, the last one dropped."""
     if "\r" in text:
         text = _LINE_BREAK.sub("\n", text)
     return text.removesuffix("\n")
@@ -54,7 +54,7 @@ class Compiled:
             if self._modifies:
                 context = _copied(context)
             return self._run(context)
-        except WouldModify:
+        except WouldModifyError:
             # Rare: from now on this template gets its own copy, and may do with it what it likes.
             self._modifies = True
             self._template = self._compile()

@@ -9,7 +9,7 @@ from whimbrel.expr.datastore import DatastoreLookup, Decrypter, item_name, store
 from whimbrel.expr.datastore_cipher import CipherError
 from whimbrel.expr.errors import ExpressionError
 from whimbrel.expr.functions.spec import Example, FunctionSpec
-from whimbrel.expr.jsonpath import JsonPaths, MalformedPath
+from whimbrel.expr.jsonpath import JsonPaths, MalformedPathError
 
 _CIPHER_CATEGORIES = {"bad_signature": "decrypt_bad_signature", "type_error": "type_error"}
 
@@ -18,7 +18,7 @@ def jsonpath_query(paths: JsonPaths, value: object, query: str) -> list[Any] | N
     """Return the list of everything that `query` selects, None when that is nothing."""
     try:
         return paths.compile(query).find(value) or None
-    except MalformedPath as error:
+    except MalformedPathError as error:
         raise ExpressionError(str(error), category="invalid_jsonpath") from error
 
 

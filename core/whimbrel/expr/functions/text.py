@@ -43,7 +43,7 @@ def to_human_time_from_seconds(value: object) -> str:
     if 0 < value < 1:
         return f"{round(value * 1_000_000)}μs"
     rest = round(value)
-    parts = []
+    parts: list[str] = []
     for unit, seconds in _UNITS:
         count, rest = divmod(rest, seconds)
         if count or parts or seconds == 1:
