@@ -5,6 +5,7 @@ the same shell, the same quoting and the same arguments; a script path is quoted
 """
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,14 @@ from typing import Any
 MASK = "********"
 DEFAULT_KWARG_OP = "--"
 OWN_VARIABLE_PREFIX = "WHIMBREL_"
+UNQUOTED_PATH = re.compile(r"[\w@%+=:,./-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who runs a command: `user` wanted, `service_user` is who this process runs as.
+    """Who runs a command: `user` is wanted, `service_user` is who this process runs as.
 
-    `sudo` means root, whatever `user` is. The password never shows in `repr`.
+    No user is the service's. `sudo` means root, whatever `user` is. The password never shows in `repr`.
     """
 
     service_user: str
@@ -31,7 +33,7 @@ class Account:
     @property
     def needs_sudo(self) -> bool:
         """True when the command has to be handed to sudo."""
-        return self.sudo or (self.user is not None and self.user != self.service_user)
+        return self.sudo or bool(self.user and self.user != self.service_user)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,9 @@ def local_command(command: str, account: Account) -> Command:
 
 def local_script(script: str, arguments: ScriptArguments, account: Account) -> Command:
     """Return the text that runs the program `script` with `arguments` as `account`."""
-    words = [quote_unix(script), *_named_words(arguments.named)]
+    # What sudo hands to bash is quoted as a whole; a path is quoted again only where it must be.
+    plain = account.needs_sudo and UNQUOTED_PATH.fullmatch(script)
+    words = [script if plain else quote_unix(script), *_named_words(arguments.named)]
     words += [quote_unix(value or "") for value in arguments.positional]
     return _as_account(" ".join(words), account)
 
@@ -99,7 +103,7 @@ def _sudo_words(account: Account) -> str:
     if account.sudo_password:
         words.append("-S")
     words.append("-E")
-    if not account.sudo and account.user is not None:
+    if not account.sudo and account.user:
         words += ["-H", "-u", quote_unix(account.user)]
     return " ".join([*words, "--"])
 

@@ -42,14 +42,18 @@ class ShellRunner:
 
     async def run_command(self, run: Run) -> Outcome:
         """Run the parameter `cmd`."""
-        return await self._run(run, local_command(run.params.get("cmd") or "", self._account(run)))
+        return await self._run(run, self.command(run))
 
     async def run_script(self, run: Run) -> Outcome:
         """Run the action's script; its arguments are the action's own parameters."""
-        return await self._run(run, self.script_command(run))
+        return await self._run(run, self.script(run))
 
-    def script_command(self, run: Run) -> Command:
-        """Return the command for the action's script, made executable first if it is not."""
+    def command(self, run: Run) -> Command:
+        """Return what runs the parameter `cmd`."""
+        return local_command(run.params.get("cmd") or "", self._account(run))
+
+    def script(self, run: Run) -> Command:
+        """Return what runs the action's script, made executable first if it is not."""
         kwarg_op = run.params.get("kwarg_op")
         arguments = script_arguments(
             run.action_schema,
