@@ -92,7 +92,12 @@ def _query_param(param: Param) -> dict[str, Any]:
         schema["default"] = param.default
     if param.choices:
         schema["enum"] = list(param.choices)
-    described = {"name": param.name, "in": "query", "description": param.summary, "schema": schema}
+    described: dict[str, Any] = {
+        "name": param.name,
+        "in": "query",
+        "description": param.summary,
+        "schema": schema,
+    }
     if param.kind is Kind.LIST:
         described.update(style="form", explode=False)
     return described

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from whimbrel.broker.identity import Identity
 from whimbrel.broker.keys import Keys
 from whimbrel.model import (
+    Action,
     Caller,
     Event,
     Execution,
@@ -55,13 +56,13 @@ class StreamPort(Protocol):
 
 
 class ContentPort(Protocol):
-    """Content by kind: pack action rule trigger_type trigger runner_type sensor_type."""
+    """Content by kind: pack action rule trigger_type trigger runner_type."""
 
-    def all(self, kind: Any) -> Sequence[Any]:
+    def all(self, kind: str) -> Sequence[Any]:
         """Return all of a kind."""
         ...
 
-    def find(self, kind: Any, ref_or_id: str) -> Any:
+    def find(self, kind: str, ref_or_id: str) -> Any:
         """Return one by ref or id. Raises `NotFound`."""
         ...
 
@@ -73,24 +74,36 @@ class ContentPort(Protocol):
         """Return a webhook's trigger. Raises `NotFound`."""
         ...
 
-    @property
-    def create(self) -> Callable[..., Awaitable[Any]]:
-        """`create(kind, document)`: raises `InvalidInput`, `Conflict`."""
+    def entry_point_text(self, action: Action) -> str:
+        """Return the source of an action's entry point. Raises `NotFound`."""
         ...
 
-    @property
-    def update(self) -> Callable[..., Awaitable[Any]]:
-        """`update(kind, ref_or_id, document)`: raises `InvalidInput`, `NotFound`."""
+    async def create(self, kind: str, document: Any, *, user: str = "") -> Any:
+        """Create an item. Raises `InvalidInput`, `Conflict`."""
         ...
 
-    @property
-    def delete(self) -> Callable[..., Awaitable[Any]]:
-        """`delete(kind, ref_or_id)`: raises `NotFound`."""
+    async def update(self, kind: str, ref_or_id: str, document: Any) -> Any:
+        """Replace an item. Raises `InvalidInput`, `NotFound`."""
         ...
 
-    @property
-    def register(self) -> Callable[..., Awaitable[Any]]:
-        """`register(packs, types, fail_on_failure=...)`: returns the counts per kind."""
+    async def delete(self, kind: str, ref_or_id: str, *, remove_files: bool = False) -> Any:
+        """Remove an item. Raises `NotFound`."""
+        ...
+
+    async def clone(
+        self, ref_or_id: str, dest_pack: str, dest_action: str, *, overwrite: bool = False
+    ) -> Action:
+        """Copy an action. Raises `NotFound`, `InvalidInput`."""
+        ...
+
+    async def register(
+        self,
+        names: Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
+        *,
+        fail_on_failure: bool = True,
+    ) -> Mapping[str, int]:
+        """Register packs from disk; return how many of each type there were."""
         ...
 
 

@@ -1,14 +1,18 @@
 """The reference page of the REST interface, from the endpoints' descriptions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from whimbrel.gateway.bodies import DISCARD_BYTES_MAX
-from whimbrel.gateway.endpoint import Endpoint, Kind, Param
+from whimbrel.gateway.endpoint import Endpoint, Kind, Mount, Param
 from whimbrel.gateway.endpoints import ENDPOINTS
 from whimbrel.gateway.faults import STATUSES
 from whimbrel.gateway.listing import IDS_MAX
 from whimbrel.gateway.openapi import full_path
+
+SERVER = "The server"
+SERVER_PATHS = ("/", "/openapi.json", "/status", "/user")
+HEADINGS: Mapping[Mount, str] = {"root": SERVER, "auth": "Tokens", "stream": "Event streams"}
 
 INTRODUCTION = f"""\
 # REST interface
@@ -53,8 +57,11 @@ def _statuses() -> Iterable[str]:
 
 
 def _area(endpoint: Endpoint) -> str:
-    first = endpoint.path.split("/")[1]
-    return f"/{first}" if endpoint.mount == "api" and first else f"/{endpoint.mount}"
+    """Return the heading that an endpoint stands under."""
+    if endpoint.mount in HEADINGS:
+        return HEADINGS[endpoint.mount]
+    first = "/" + endpoint.path.split("/")[1]
+    return SERVER if first in SERVER_PATHS else first
 
 
 def _section(endpoint: Endpoint) -> str:

@@ -1,12 +1,10 @@
 """`/actions`."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from whimbrel.errors import InvalidInput, LimitExceeded, NotFound
 from whimbrel.gateway.convert import into, mapping
 from whimbrel.gateway.endpoint import Endpoint, Param, Reply, Request, described
 from whimbrel.gateway.endpoints.content import ContentKind, endpoints_of
@@ -22,7 +20,6 @@ from whimbrel.gateway.listing import (
 from whimbrel.gateway.ports import BrokerPort
 from whimbrel.model import Action
 
-SOURCE_BYTES_MAX = 2 << 20
 FILTERS = {
     "name": lambda action: action.name,
     "pack": lambda action: action.pack,
@@ -76,27 +73,10 @@ async def delete(broker: BrokerPort, request: Request) -> Reply:
 async def clone(broker: BrokerPort, request: Request) -> Reply:
     """Copy an action into a pack, with its file."""
     body = into(_CloneBody, request.body)
-    source: Action = broker.content.find("action", request.args["ref_or_id"])
-    target = f"{body.dest_pack}.{body.dest_action}"
-    copied: dict[str, Any] = document(source)
-    for name in ("id", "uid", "ref", "metadata_file"):
-        copied.pop(name, None)
-    copied.update(pack=body.dest_pack, name=body.dest_action)
-    if not _exists(broker, target):
-        return Reply(document(await broker.content.create("action", copied)))
-    if not body.overwrite:
-        raise InvalidInput(
-            f'The requested destination action already exists with reference "{target}"'
-        )
-    return Reply(document(await broker.content.update("action", target, copied)))
-
-
-def _exists(broker: BrokerPort, ref: str) -> bool:
-    try:
-        broker.content.find("action", ref)
-    except NotFound:
-        return False
-    return True
+    copied = await broker.content.clone(
+        request.args["ref_or_id"], body.dest_pack, body.dest_action, overwrite=body.overwrite
+    )
+    return Reply(document(copied))
 
 
 def _with_runner(broker: BrokerPort, action: Action) -> dict[str, Any]:
@@ -140,27 +120,11 @@ async def overview_of_one(broker: BrokerPort, request: Request) -> Reply:
 async def entry_point(broker: BrokerPort, request: Request) -> Reply:
     """Return the text of an action's entry point."""
     action: Action = broker.content.find("action", request.args["ref_or_id"])
-    pack = broker.content.find("pack", action.pack)
-    if not action.entry_point or not pack.path:
-        raise _no_entry_point(action)
-    file, data = await asyncio.to_thread(_source, action, Path(pack.path, "actions"))
-    kind = b"application/x-yaml" if file.suffix in {".yaml", ".yml"} else b"text/plain"
-    return Reply(data=data, content_type=kind)
-
-
-def _source(action: Action, folder: Path) -> tuple[Path, bytes]:
-    """Return the entry point and its text; never a file outside the pack's actions."""
-    file = (folder / action.entry_point).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise _no_entry_point(action)
-    size = file.stat().st_size
-    if size > SOURCE_BYTES_MAX:
-        raise LimitExceeded("an entry point", value=size, maximum=SOURCE_BYTES_MAX, unit="bytes")
-    return file, file.read_bytes()
-
-
-def _no_entry_point(action: Action) -> NotFound:
-    return NotFound(f'Action "{action.ref}" has no entry point that can be read.')
+    text = await asyncio.to_thread(broker.content.entry_point_text, action)
+    is_yaml = action.entry_point.endswith((".yaml", ".yml"))
+    return Reply(
+        data=text.encode(), content_type=b"application/x-yaml" if is_yaml else b"text/plain"
+    )
 
 
 ENDPOINTS = (

@@ -89,8 +89,8 @@ async def get_rule(broker: BrokerPort, request: Request) -> Reply:
 async def create_rule(broker: BrokerPort, request: Request) -> Reply:
     """Create a rule; it is in the context of who made it."""
     given = mapping(request.body)
-    given = {**given, "context": {**(given.get("context") or {}), "user": request.caller.user}}
-    return Reply(_shown(broker, await broker.content.create("rule", given), request))
+    created = await broker.content.create("rule", given, user=request.caller.user)
+    return Reply(_shown(broker, created, request))
 
 
 async def update_rule(broker: BrokerPort, request: Request) -> Reply:

@@ -46,56 +46,23 @@ TRACE_FILTERS = (
 )
 
 
-async def create(broker: BrokerPort, request: Request, kind: str) -> Reply:
-    """Create a trigger type or a trigger."""
-    return Reply(document(await broker.content.create(kind, mapping(request.body))))
+async def create_type(broker: BrokerPort, request: Request) -> Reply:
+    """Create a trigger type."""
+    return Reply(document(await broker.content.create(TYPES.name, mapping(request.body))))
 
 
-async def update(broker: BrokerPort, request: Request, kind: str) -> Reply:
-    """Replace a trigger type or a trigger."""
-    ref_or_id = request.args["ref_or_id"]
-    return Reply(document(await broker.content.update(kind, ref_or_id, mapping(request.body))))
-
-
-async def delete(broker: BrokerPort, request: Request, kind: str) -> Reply:
-    """Remove a trigger type or a trigger."""
-    await broker.content.delete(kind, request.args["ref_or_id"])
-    return Reply()
-
-
-def _changes(kind: ContentKind, words: str) -> tuple[Endpoint, ...]:
-    """Return the endpoints that create, replace and delete a kind."""
-
-    async def creating(broker: BrokerPort, request: Request) -> Reply:
-        return await create(broker, request, kind.name)
-
-    async def updating(broker: BrokerPort, request: Request) -> Reply:
-        return await update(broker, request, kind.name)
-
-    async def deleting(broker: BrokerPort, request: Request) -> Reply:
-        return await delete(broker, request, kind.name)
-
-    one = kind.path + "/{ref_or_id}"
-    return described(
-        Endpoint(
-            method="POST",
-            path=kind.path,
-            handler=creating,
-            summary=f"Create a {words}.",
-            body=f"the {words}",
-            success=201,
-        ),
-        Endpoint(
-            method="PUT",
-            path=one,
-            handler=updating,
-            summary=f"Replace a {words}.",
-            body=f"the {words}",
-        ),
-        Endpoint(
-            method="DELETE", path=one, handler=deleting, summary=f"Delete a {words}.", success=204
-        ),
+async def update_type(broker: BrokerPort, request: Request) -> Reply:
+    """Replace a trigger type."""
+    given = mapping(request.body)
+    return Reply(
+        document(await broker.content.update(TYPES.name, request.args["ref_or_id"], given))
     )
+
+
+async def delete_type(broker: BrokerPort, request: Request) -> Reply:
+    """Remove a trigger type that no rule uses."""
+    await broker.content.delete(TYPES.name, request.args["ref_or_id"])
+    return Reply()
 
 
 def _given(request: Request, params: tuple[Param, ...]) -> dict[str, Any]:
@@ -157,10 +124,30 @@ async def get_trace(broker: BrokerPort, request: Request) -> Reply:
 
 ENDPOINTS = (
     *endpoints_of(TYPES),
-    *_changes(TYPES, "trigger type"),
     *endpoints_of(TRIGGERS, limit=None),
-    *_changes(TRIGGERS, "trigger"),
     *described(
+        Endpoint(
+            method="POST",
+            path="/triggertypes",
+            handler=create_type,
+            summary="Create a trigger type.",
+            body="the trigger type",
+            success=201,
+        ),
+        Endpoint(
+            method="PUT",
+            path="/triggertypes/{ref_or_id}",
+            handler=update_type,
+            summary="Replace a trigger type.",
+            body="the trigger type",
+        ),
+        Endpoint(
+            method="DELETE",
+            path="/triggertypes/{ref_or_id}",
+            handler=delete_type,
+            summary="Delete a trigger type that no rule uses.",
+            success=204,
+        ),
         Endpoint(
             method="GET",
             path="/triggerinstances",
