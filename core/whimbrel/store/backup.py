@@ -61,7 +61,7 @@ def check(file: Path, master: MasterKeySource) -> int:
     """Open every record of a store's file that nobody writes to; return how many there are."""
     environment = Environment(file, LmdbOptions(), readonly=True)
     try:
-        with environment.lmdb.begin(buffers=True) as txn:
+        with environment.lmdb.begin() as txn:
             tree = Tree(environment.lmdb, txn, create=False)
             check_version(tree.schema(txn))
             stored = tree.keyring(txn)

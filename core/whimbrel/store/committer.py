@@ -11,11 +11,13 @@ from whimbrel.store.layout import Batch
 from whimbrel.store.tree import Head, Tree
 from whimbrel.store.writer import Group, Writer
 
-# While the writer thread applies a group it calls LMDB several times for each op, and LMDB gives up
-# the interpreter's lock in each call. A busy loop would take the lock each time and keep it for a
-# time slice: 64 ops then take 30 ms and more. So the loop waits for those 10 us an op instead, and
-# for no longer than this when the pages have to come from a slow disk.
-_STEP_ASIDE_SECONDS_MAX = 0.02
+# The writer thread and the loop share the interpreter's lock. LMDB gives it up in every call, and a
+# busy loop takes it and keeps it: a group of 64 ops took 30 to 900 ms, most of it waiting. So the loop steps aside: for the 10 us an op that applying takes, and then,
+# at growing intervals, for a moment in which a writer that waits for the lock gets it. The bounds hold
+# for a slow disk, on which the writer waits for pages and not for the lock.
+_APPLY_SECONDS_MAX = 0.02
+_GIVE_WAY_SECONDS = 0.0002
+_GIVE_WAY_AFTER_SECONDS = 0.001
 
 Written = Callable[[Head, Sequence[tuple[Batch, int]]], None]
 
@@ -92,7 +94,17 @@ class Committer:
             ops += len(self._in_flight[-1][0].writes)
         group = Group([batch for batch, _ in self._in_flight])
         self._writer.submit(group)
-        group.step_aside(_STEP_ASIDE_SECONDS_MAX)
+        group.applied.wait(_APPLY_SECONDS_MAX)
+        self._loop.call_later(
+            _GIVE_WAY_AFTER_SECONDS, self._give_way, group, 2 * _GIVE_WAY_AFTER_SECONDS
+        )
+
+    def _give_way(self, group: Group, again_seconds: float) -> None:
+        if group.reported.reached:
+            return
+        group.reported.wait(_GIVE_WAY_SECONDS)
+        if not group.reported.reached:
+            self._loop.call_later(again_seconds, self._give_way, group, 2 * again_seconds)
 
     def _report(self, group: Group) -> None:
         self._loop.call_soon_threadsafe(self._finish, group)

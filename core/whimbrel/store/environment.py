@@ -40,6 +40,7 @@ class LmdbOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue_bytes_max: int = 64 * 1024 * 1024
     group_ops_max: int = 1024
     watch_queue_max: int = WATCH_QUEUE_MAX
+    # Random nonces stay safe for 2**32 values under one key; a data key retires well before.
     seals_per_key_max: int = 2**31
     reader_check_seconds: float = 60.0
 

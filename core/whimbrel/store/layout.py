@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from whimbrel import errors
-from whimbrel.store.port import Change, Delete, Op, Put
+from whimbrel.store.port import Change, Delete, Op
 from whimbrel.store.vault import Vault
 
 NAME_LENGTH_MAX = 64
@@ -18,6 +18,9 @@ COMMIT_OPS_MAX = 1000
 COMMIT_BYTES_MAX = 256 * 1024 * 1024
 
 NO_ENTRIES = b""
+
+_PACKER = msgspec.msgpack.Encoder()
+_UNPACKER = msgspec.msgpack.Decoder(tuple[bytes, ...])
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -107,60 +110,65 @@ def entry_key(table: str, index: str, value: str) -> bytes:
 
 def encode_commit(ops: Sequence[Op], vault: Vault) -> Batch:
     """Return the ops checked, encoded and sealed. Of several ops on one record the last one counts."""
+    if len(ops) == 1:
+        write = _encode_op(ops[0], vault)
+        size = len(write.sealed) if write.sealed else 0
+        return Batch((write,), _checks(ops[0], write), size)
     if len(ops) > COMMIT_OPS_MAX:
         raise errors.LimitExceeded("a commit", value=len(ops), maximum=COMMIT_OPS_MAX, unit="ops")
     writes: dict[bytes, Write] = {}
-    checks = []
+    checks: tuple[Check, ...] = ()
     size = 0
     for op in ops:
         write = _encode_op(op, vault)
         writes[write.record_key] = write
-        if op.expect is not None:
-            checks.append(Check(op.table, op.key, write.record_key, op.expect))
-        if write.sealed is not None:
-            size += len(write.sealed)
-            if size > COMMIT_BYTES_MAX:
-                raise errors.LimitExceeded(
-                    "a commit", value=size, maximum=COMMIT_BYTES_MAX, unit="bytes"
-                )
-    return Batch(tuple(writes.values()), tuple(checks), size)
+        checks += _checks(op, write)
+        size += len(write.sealed) if write.sealed else 0
+        if size > COMMIT_BYTES_MAX:
+            raise errors.LimitExceeded(
+                "a commit", value=size, maximum=COMMIT_BYTES_MAX, unit="bytes"
+            )
+    return Batch(tuple(writes.values()), checks, size)
+
+
+def _checks(op: Op, write: Write) -> tuple[Check, ...]:
+    if op.expect is None:
+        return ()
+    return (Check(op.table, op.key, write.record_key, op.expect),)
 
 
 def _encode_op(op: Op, vault: Vault) -> Write:
-    space = table_space(op.table)
-    name = key_bytes(op.table, op.key)
+    table, key = op.table, op.key
+    name = key_bytes(table, key)
+    record_key = table_space(table) + name
     if isinstance(op, Delete):
-        return Write(op.table, op.key, space + name, name, None, (), NO_ENTRIES)
-    _check_put(op)
-    entries: tuple[bytes, ...] = ()
-    if op.indexes:
-        entries = tuple(sorted({entry_key(op.table, index, value) for index, value in op.indexes}))
-    sealed = vault.seal(op.table, op.key, op.value)
-    return Write(op.table, op.key, space + name, name, sealed, entries, pack_entries(entries))
-
-
-def _check_put(op: Put) -> None:
+        return Write(table, key, record_key, name, None, (), NO_ENTRIES)
     if len(op.value) > VALUE_BYTES_MAX:
         raise errors.LimitExceeded(
-            f"the value of {op.table}/{op.key}",
+            f"the value of {table}/{key}",
             value=len(op.value),
             maximum=VALUE_BYTES_MAX,
             unit="bytes",
         )
+    sealed = vault.seal(table, name, op.value)
+    if not op.indexes:
+        return Write(table, key, record_key, name, sealed, (), NO_ENTRIES)
     if len(op.indexes) > INDEXES_MAX:
         raise errors.LimitExceeded(
-            f"the indexes of {op.table}/{op.key}", value=len(op.indexes), maximum=INDEXES_MAX
+            f"the indexes of {table}/{key}", value=len(op.indexes), maximum=INDEXES_MAX
         )
+    entries = tuple(sorted({entry_key(table, index, value) for index, value in op.indexes}))
+    return Write(table, key, record_key, name, sealed, entries, pack_entries(entries))
 
 
 def pack_entries(entries: tuple[bytes, ...]) -> bytes:
     """Return the stored list of a record's own index entries."""
-    return msgspec.msgpack.encode(entries) if entries else NO_ENTRIES
+    return _PACKER.encode(entries) if entries else NO_ENTRIES
 
 
 def unpack_entries(listing: bytes) -> tuple[bytes, ...]:
     """Return the index entries of a stored list."""
-    return msgspec.msgpack.decode(listing, type=tuple[bytes, ...]) if listing else ()
+    return _UNPACKER.decode(listing) if listing else ()
 
 
 def changes(batch: Batch, revision: int) -> list[Change]:

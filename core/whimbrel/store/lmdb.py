@@ -73,12 +73,8 @@ class LmdbStore:
 
     def get(self, table: str, key: str) -> Record | None:
         """Return the record, or None."""
-        record_key = layout.table_space(table) + layout.key_bytes(table, key)
-        found = self._read(lambda txn: self._tree.get(txn, record_key))
-        if found is None:
-            return None
-        revision, sealed = found
-        return Record(table, key, self._vault.open(table, key, sealed), revision)
+        name = layout.key_bytes(table, key)
+        return self._read(lambda txn: self._tree.get(txn, table, key, name, self._vault))
 
     def page(
         self,
@@ -96,11 +92,7 @@ class LmdbStore:
             table, limit=limit, before=before, offset=offset, ascending=ascending, prefix=prefix
         )
         entry = None if index is None else layout.entry_key(table, *index)
-        found = self._read(lambda txn: self._tree.page(txn, table, entry, window))
-        return [
-            Record(table, key, self._vault.open(table, key, sealed), revision)
-            for key, revision, sealed in found
-        ]
+        return self._read(lambda txn: self._tree.page(txn, table, entry, window, self._vault))
 
     def count(self, table: str, *, index: tuple[str, str] | None = None) -> int:
         """Return how many records there are."""
@@ -164,13 +156,13 @@ class LmdbStore:
             raise errors.Unavailable("the store is closed")
         growths = self._files.environment.growths
         try:
-            with self._env.begin(buffers=True) as txn:
+            with self._env.begin() as txn:
                 return query(txn)
         except lmdb.Error as error:
             # A growing map breaks the reads that are under way, and only those.
             if growths == self._files.environment.growths:
                 raise failure(error, self._files.folder.path) from error
-        with self._env.begin(buffers=True) as txn:
+        with self._env.begin() as txn:
             return query(txn)
 
     def _written(self, head: Head, commits: Sequence[tuple[layout.Batch, int]]) -> None:

@@ -142,4 +142,6 @@ class MemoryStore:
             del self._orders[order]
 
     def _open(self, table: str, key: str, stored: _Stored) -> Record:
-        return Record(table, key, self._vault.open(table, key, stored.sealed), stored.revision)
+        return Record(
+            table, key, self._vault.open(table, key.encode(), stored.sealed), stored.revision
+        )

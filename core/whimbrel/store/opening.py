@@ -78,7 +78,7 @@ def _enter(
     migrations: Sequence[Migration],
 ) -> OpenStore:
     environment.lmdb.reader_check()
-    with environment.lmdb.begin(write=True, buffers=True) as txn:
+    with environment.lmdb.begin(write=True) as txn:
         tree = Tree(environment.lmdb, txn)
         check_version(tree.schema(txn), migrations)
         stored = tree.keyring(txn)

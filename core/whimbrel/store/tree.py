@@ -23,12 +23,12 @@ from whimbrel.store.layout import (
     table_space,
     unpack_entries,
 )
-from whimbrel.store.port import RevisionConflict
+from whimbrel.store.port import Record, RevisionConflict
 from whimbrel.store.vault import Vault
 
 # In quotes: these classes are generic for the type checker alone.
-Transaction: TypeAlias = "lmdb.Transaction[memoryview]"
-Cursor: TypeAlias = "lmdb.Cursor[memoryview]"
+Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 Outcome = int | RevisionConflict
 
 _HEAD_KEY = b"head"
@@ -60,8 +60,7 @@ class Tree:
 
     def keyring(self, txn: Transaction) -> bytes | None:
         """Return the wrapped data keys; None in a new store."""
-        data = txn.get(_KEYRING_KEY)
-        return None if data is None else bytes(data)
+        return txn.get(_KEYRING_KEY)
 
     def set_keyring(self, txn: Transaction, keyring: bytes) -> None:
         """Write the wrapped data keys."""
@@ -70,7 +69,7 @@ class Tree:
     def schema(self, txn: Transaction) -> int:
         """Return the schema version of the file; 0 for a new one."""
         data = txn.get(_SCHEMA_KEY)
-        return 0 if data is None else int(bytes(data))
+        return 0 if data is None else int(data)
 
     def set_schema(self, txn: Transaction, version: int) -> None:
         """Write the schema version."""
@@ -113,26 +112,31 @@ class Tree:
         return None
 
     def _write(self, txn: Transaction, write: Write, revision: int, growth: dict[str, int]) -> None:
-        record = txn.get(write.record_key, None, self.records)
-        listing = NO_ENTRIES if record is None else _open_listing(record)
+        record_key, listing, entries = write.record_key, write.listing, write.entries
+        record = txn.get(record_key, None, self.records)
+        listed = NO_ENTRIES if record is None else _open_listing(record)
+        if listed != listing:
+            if listed:
+                entries = self._unlist(txn, write, unpack_entries(listed))
+            for entry in entries:
+                txn.put(entry, write.key_bytes, True, True, False, self.entries)
         if write.sealed is not None:
-            frame = _FRAME.pack(revision, len(write.listing)) + write.listing + write.sealed
-            txn.put(write.record_key, frame, True, True, False, self.records)
+            frame = _FRAME.pack(revision, len(listing)) + listing + write.sealed
+            txn.put(record_key, frame, True, True, False, self.records)
             if record is None:
                 growth[write.table] = growth.get(write.table, 0) + 1
         elif record is not None:
-            txn.delete(write.record_key, b"", self.records)
+            txn.delete(record_key, b"", self.records)
             growth[write.table] = growth.get(write.table, 0) - 1
-        if listing != write.listing:
-            self._relist(txn, write, unpack_entries(listing))
 
-    def _relist(self, txn: Transaction, write: Write, listed: tuple[bytes, ...]) -> None:
+    def _unlist(
+        self, txn: Transaction, write: Write, listed: tuple[bytes, ...]
+    ) -> tuple[bytes, ...]:
+        """Remove the entries that the record no longer has; return those it does not have yet."""
         for entry in listed:
             if entry not in write.entries:
                 txn.delete(entry, write.key_bytes, self.entries)
-        for entry in write.entries:
-            if entry not in listed:
-                txn.put(entry, write.key_bytes, True, True, False, self.entries)
+        return tuple(entry for entry in write.entries if entry not in listed)
 
     def _count_on(self, txn: Transaction, table: str, growth: int) -> None:
         records = self.count_records(txn, table) + growth
@@ -148,35 +152,31 @@ class Tree:
         cursor = txn.cursor(self.entries)
         return cursor.count() if cursor.set_key(entry) else 0
 
-    def get(self, txn: Transaction, record_key: bytes) -> tuple[int, bytes] | None:
-        """Return (revision, sealed value) of a record, or None."""
-        record = txn.get(record_key, None, self.records)
-        return None if record is None else _open_frame(record)
+    def get(
+        self, txn: Transaction, table: str, key: str, name: bytes, vault: Vault
+    ) -> Record | None:
+        """Return a record, or None; `name` is the key as stored."""
+        stored = txn.get(table_space(table) + name, None, self.records)
+        return None if stored is None else _open_record(table, key, name, stored, vault)
 
     def page(
-        self,
-        txn: Transaction,
-        table: str,
-        entry: bytes | None,
-        window: Window,
-    ) -> list[tuple[str, int, bytes]]:
-        """Return (key, revision, sealed value) of a page: of a table, or of one index entry."""
-        space = table_space(table)
+        self, txn: Transaction, table: str, entry: bytes | None, window: Window, vault: Vault
+    ) -> list[Record]:
+        """Return the records of one page: of a table, or of one of its index entries."""
         if entry is None:
-            keys = self._table_keys(txn, space, window)
+            found = self._table_page(txn, table, window)
         else:
-            keys = [space + name for name in self._entry_names(txn, entry, window)]
-        found = txn.cursor(self.records).getmulti(keys)
-        return [(str(key[len(space) :], "utf-8"), *_open_frame(record)) for key, record in found]
+            found = self._entry_page(txn, table, entry, window)
+        return [_open_record(table, name.decode(), name, stored, vault) for name, stored in found]
 
     def check(self, txn: Transaction, vault: Vault) -> int:
         """Open every record; return how many there are. Raises `Corrupt` for what does not fit."""
         found: dict[str, int] = {}
         entries = 0
         for record_key, record in txn.cursor(self.records):
-            table, key = str(record_key, "utf-8").split("\0", 1)
-            _, sealed = _open_frame(record)
-            vault.open(table, key, sealed)
+            space, _, name = record_key.partition(b"\0")
+            table = space.decode()
+            _open_record(table, name.decode(), name, record, vault)
             found[table] = found.get(table, 0) + 1
             entries += len(unpack_entries(_open_listing(record)))
         for table, records in found.items():
@@ -188,30 +188,42 @@ class Tree:
             raise errors.Corrupt(f"there are {listed} index entries for {entries} in the records")
         return sum(found.values())
 
-    def _table_keys(self, txn: Transaction, space: bytes, window: Window) -> list[bytes]:
+    def _table_page(
+        self, txn: Transaction, table: str, window: Window
+    ) -> Iterator[tuple[bytes, bytes]]:
         cursor = txn.cursor(self.records)
+        space = table_space(table)
         low = space + window.low
         # The space ends in a zero byte; raising it gives the first key after the table.
         high = space[:-1] + b"\1" if window.high is None else space + window.high
-        names: Iterator[memoryview]
         if window.ascending:
             found = cursor.set_range(low)
-            names = cursor.iternext(True, False)
+            keys = cursor.iternext(True, False)
         else:
             found = cursor.prev() if cursor.set_range(high) else cursor.last()
-            names = cursor.iterprev(True, False)
-        return _slice(names, low, high, window) if found else []
+            keys = cursor.iterprev(True, False)
+        if found:
+            start = len(space)
+            for key in _cut(keys, low, high, window):
+                yield key[start:], cursor.value()
 
-    def _entry_names(self, txn: Transaction, entry: bytes, window: Window) -> list[bytes]:
+    def _entry_page(
+        self, txn: Transaction, table: str, entry: bytes, window: Window
+    ) -> Iterator[tuple[bytes, bytes]]:
         cursor = txn.cursor(self.entries)
-        names: Iterator[memoryview]
         if window.ascending:
             found = cursor.set_range_dup(entry, window.low) if window.low else cursor.set_key(entry)
             names = cursor.iternext_dup(False, True)
         else:
             found = _seek_below(cursor, entry, window.high)
             names = cursor.iterprev_dup(False, True)
-        return _slice(names, window.low, window.high, window) if found else []
+        if found:
+            space = table_space(table)
+            for name in _cut(names, window.low, window.high, window):
+                stored = txn.get(space + name, None, self.records)
+                if stored is None:
+                    raise errors.Corrupt(f"{table}: an index lists {name!r}, which is not there")
+                yield name, stored
 
 
 def _seek_below(cursor: Cursor, entry: bytes, high: bytes | None) -> bool:
@@ -220,22 +232,19 @@ def _seek_below(cursor: Cursor, entry: bytes, high: bytes | None) -> bool:
     return cursor.set_key(entry) and cursor.last_dup()
 
 
-def _slice(
-    names: Iterator[memoryview], low: bytes, high: bytes | None, window: Window
-) -> list[bytes]:
-    inside: Iterator[bytes] = map(bytes, names)
+def _cut(names: Iterator[bytes], low: bytes, high: bytes | None, window: Window) -> Iterator[bytes]:
     if not window.ascending:
-        inside = takewhile(lambda name: name >= low, inside)
+        names = takewhile(low.__le__, names)
     elif high is not None:
-        inside = takewhile(lambda name: name < high, inside)
-    return list(islice(inside, window.offset, window.offset + window.limit))
+        names = takewhile(high.__gt__, names)
+    return islice(names, window.offset, window.offset + window.limit)
 
 
-def _open_frame(record: memoryview) -> tuple[int, bytes]:
-    revision, length = _FRAME.unpack_from(record)
-    return revision, bytes(record[_FRAME.size + length :])
+def _open_record(table: str, key: str, name: bytes, stored: bytes, vault: Vault) -> Record:
+    revision, length = _FRAME.unpack_from(stored)
+    return Record(table, key, vault.open(table, name, stored, _FRAME.size + length), revision)
 
 
-def _open_listing(record: memoryview) -> bytes:
-    _, length = _FRAME.unpack_from(record)
-    return bytes(record[_FRAME.size : _FRAME.size + length])
+def _open_listing(stored: bytes) -> bytes:
+    _, length = _FRAME.unpack_from(stored)
+    return stored[_FRAME.size : _FRAME.size + length]

@@ -21,12 +21,9 @@ Entropy = Callable[[int], bytes]
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-# Random nonces of 96 bits stay safe for 2**32 values under one sub-key; a key retires well before.
-SEALS_PER_KEY_MAX: Final = 2**31
 
 _VERSION: Final = b"\x01"
 _HEADER_BYTES: Final = 5
-_OVERHEAD_BYTES: Final = _HEADER_BYTES + NONCE_BYTES + 16
 
 
 class MasterKey:
@@ -162,14 +159,29 @@ class Keyring(msgspec.Struct, frozen=True):
         return {key.id: master.unwrap(key.id, key.wrapped) for key in self.keys}
 
 
+class _TableSeal:
+    """What sealing a value of one table under one data key needs, made once."""
+
+    __slots__ = ("context", "decrypt", "encrypt")
+
+    def __init__(self, header: bytes, data_key: bytes, table: str) -> None:
+        cipher = AESGCM(_derive(data_key, b"whimbrel/table/1\0" + table.encode()))
+        self.encrypt = cipher.encrypt
+        self.decrypt = cipher.decrypt
+        self.context = header + table.encode() + b"\0"
+
+
 class Vault:
-    """Seals and opens values. The newest data key seals; every key that it was given opens."""
+    """Seals and opens values. The newest data key seals; every key that it was given opens.
+
+    A value is bound to its table and key (the key as UTF-8).
+    """
 
     def __init__(self, data_keys: Mapping[int, bytes], *, entropy: Entropy = os.urandom) -> None:
         self._entropy = entropy
         self._data_keys = dict(data_keys)
-        self._ciphers: dict[tuple[int, str], AESGCM] = {}
-        self._sealing = _newest(self._data_keys)
+        self._seals: dict[tuple[bytes, str], _TableSeal] = {}
+        self._header = _header(max(self._data_keys))
 
     @classmethod
     def ephemeral(cls) -> "Vault":
@@ -182,47 +194,50 @@ class Vault:
     def use(self, data_keys: Mapping[int, bytes]) -> None:
         """Add data keys; the one with the greatest id seals from now on."""
         self._data_keys.update(data_keys)
-        # One assignment, so that another thread seals with a matching id and header.
-        self._sealing = _newest(self._data_keys)
+        self._header = _header(max(self._data_keys))
 
     @property
     def key_id(self) -> int:
         """Return the id of the data key that seals."""
-        return self._sealing[0]
+        return int.from_bytes(self._header[1:])
 
-    def seal(self, table: str, key: str, value: bytes) -> bytes:
+    def seal(self, table: str, key: bytes, value: bytes) -> bytes:
         """Return the value sealed for this record alone."""
-        key_id, header = self._sealing
-        cipher = self._ciphers.get((key_id, table)) or self._cipher(key_id, table)
+        header = self._header
+        seal = self._seals.get((header, table)) or self._table_seal(header, table)
         nonce = self._entropy(NONCE_BYTES)
-        context = b"%b%b\0%b" % (header, table.encode(), key.encode())
-        return header + nonce + cipher.encrypt(nonce, value, context)
+        return header + nonce + seal.encrypt(nonce, value, seal.context + key)
 
-    def open(self, table: str, key: str, sealed: bytes) -> bytes:
-        """Return the value; raises `Corrupt` for damage, an unknown key, or another record's value."""
-        header = sealed[:_HEADER_BYTES]
-        if len(sealed) < _OVERHEAD_BYTES or header[:1] != _VERSION:
-            raise errors.Corrupt(f"{table}/{key}: the stored value is not a sealed value")
-        key_id = int.from_bytes(header[1:])
-        cipher = self._ciphers.get((key_id, table)) or self._cipher(key_id, table)
-        nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + NONCE_BYTES]
-        context = b"%b%b\0%b" % (header, table.encode(), key.encode())
+    def open(self, table: str, key: bytes, sealed: bytes, start: int = 0) -> bytes:
+        """Return the value whose sealed form begins at `start`.
+
+        Raises `Corrupt` for damage, an unknown data key, or another record's value.
+        """
+        nonce_start = start + _HEADER_BYTES
+        nonce_end = nonce_start + NONCE_BYTES
+        header = sealed[start:nonce_start]
+        seal = self._seals.get((header, table)) or self._table_seal(header, table)
         try:
-            return cipher.decrypt(nonce, sealed[_HEADER_BYTES + NONCE_BYTES :], context)
-        except InvalidTag as error:
+            return seal.decrypt(
+                sealed[nonce_start:nonce_end], sealed[nonce_end:], seal.context + key
+            )
+        except (InvalidTag, ValueError) as error:
             raise errors.Corrupt(
-                f"{table}/{key}: the stored value was changed, or belongs to another record"
+                f"{table}/{key.decode(errors='replace')}: the stored value was changed, "
+                "or is another record's"
             ) from error
 
-    def _cipher(self, key_id: int, table: str) -> AESGCM:
+    def _table_seal(self, header: bytes, table: str) -> _TableSeal:
+        if len(header) != _HEADER_BYTES or header[:1] != _VERSION:
+            raise errors.Corrupt(f"{table}: a stored value does not begin as sealed values do")
+        key_id = int.from_bytes(header[1:])
         data_key = self._data_keys.get(key_id)
         if data_key is None:
             raise errors.Corrupt(
                 f"{table}: a value is sealed under data key {key_id}, which this store does not hold"
             )
-        cipher = AESGCM(_derive(data_key, b"whimbrel/table/1\0" + table.encode()))
-        self._ciphers[key_id, table] = cipher
-        return cipher
+        seal = self._seals[header, table] = _TableSeal(header, data_key, table)
+        return seal
 
 
 def sync_folder(folder: Path) -> None:
@@ -234,9 +249,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _newest(data_keys: Mapping[int, bytes]) -> tuple[int, bytes]:
-    key_id = max(data_keys)
-    return key_id, _VERSION + key_id.to_bytes(4)
+def _header(key_id: int) -> bytes:
+    return _VERSION + key_id.to_bytes(4)
 
 
 def _wrap_context(key_id: int) -> bytes:

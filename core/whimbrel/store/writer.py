@@ -17,28 +17,39 @@ _OVERDRAFT_BYTES = 4 * 1024 * 1024
 Result = int | errors.WhimbrelError
 
 
+class Milestone:
+    """Something that the writer thread reaches once, for which one other thread may wait."""
+
+    def __init__(self) -> None:
+        self._ahead = threading.Lock()
+        self._ahead.acquire()
+        self.reached = False
+
+    def reach(self) -> None:
+        """Let the waiting thread go on; further calls change nothing."""
+        if not self.reached:
+            self.reached = True
+            self._ahead.release()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Return when it is reached, or when the time is over."""
+        if not self.reached:
+            self._ahead.acquire(timeout=timeout_seconds)
+
+
 class Group:
     """Commits that become durable together.
 
-    Once reported, `results` has the revision or error of each batch, in order, and `head` is the
-    state reached, or None when nothing became durable.
+    `applied`: only the disk sync is left to do. `reported`: `results` has the revision or error of
+    each batch, in order, and `head` is the state reached, or None when nothing became durable.
     """
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.batches = batches
         self.results: list[Result] = []
         self.head: Head | None = None
-        self._applying = threading.Lock()
-        self._applying.acquire()
-
-    def applied(self) -> None:
-        """Let `step_aside` return; further calls change nothing."""
-        if self._applying.locked():
-            self._applying.release()
-
-    def step_aside(self, timeout_seconds: float) -> None:
-        """Wait until the changes are applied, only the sync being left to do, or the time is over."""
-        self._applying.acquire(timeout=timeout_seconds)
+        self.applied = Milestone()
+        self.reported = Milestone()
 
 
 class Writer:
@@ -79,8 +90,9 @@ class Writer:
                 refusal = failure(error, self._environment.path)
                 group.results = [refusal] * len(group.batches)
             finally:
-                group.applied()
+                group.applied.reach()
             self._report(group)
+            group.reported.reach()
 
     def _write(self, group: Group) -> list[Result]:
         while True:
@@ -111,10 +123,10 @@ class Writer:
             self._environment.resize(size)
 
     def _transact(self, group: Group, batches: Sequence[Batch]) -> list[Result]:
-        with self._environment.lmdb.begin(write=True, buffers=True) as txn:
+        with self._environment.lmdb.begin(write=True) as txn:
             outcomes, head = self._tree.apply(txn, batches)
             self._faults.before_commit(head.revision)
-            group.applied()
+            group.applied.reach()
         group.head = head
         self._faults.after_commit(head.revision)
         return [*outcomes]
