@@ -115,14 +115,15 @@ async def _connect(broker: BrokerProcess) -> Any:
 
 
 async def _connect_once(run_folder: Path) -> Any:
-    said = json.loads((run_folder / "nats-publisher.json").read_text())
+    url = (run_folder / "nats.url").read_text().strip()
+    seed = (run_folder / "nats-publisher.nk").read_text().strip()
 
     async def quiet(_: Exception) -> None:
         """Lost connections are part of the test."""
 
     return await nats.connect(
-        said["url"],
-        nkeys_seed_str=said["seed"],
+        url,
+        nkeys_seed_str=seed,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.05,
         error_cb=quiet,

@@ -1,6 +1,7 @@
 """Builds the broker: the one place that knows which class stands behind which port."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +16,8 @@ from whimbrel.app.world import RandomChance, RandomIds, SystemClock
 from whimbrel.broker import dispatch, events
 from whimbrel.broker.announce import key_announcement, rule_announcement
 from whimbrel.broker.application import Broker
-from whimbrel.broker.content import Content, ContentChange
+from whimbrel.broker.catalog import Change
+from whimbrel.broker.content import Content
 from whimbrel.broker.dispatch import Dispatcher
 from whimbrel.broker.events import Events
 from whimbrel.broker.executions import Executions
@@ -29,7 +31,14 @@ from whimbrel.broker.views import Versions
 from whimbrel.bus.credentials import read_credentials
 from whimbrel.bus.nats import NatsBus
 from whimbrel.bus.server import EmbeddedServer
-from whimbrel.expr import DatastoreLookup, Templates
+from whimbrel.expr import Templates, datastore
+from whimbrel.gateway.app import Gateway
+from whimbrel.gateway.app import Settings as GatewaySettings
+from whimbrel.gateway.endpoint import Mount
+from whimbrel.gateway.endpoints import ENDPOINTS
+from whimbrel.gateway.grpc import serve_grpc
+from whimbrel.gateway.http import Listener, Tls, serve
+from whimbrel.host.limits import HostLimits
 from whimbrel.host.plugins import PluginHost
 from whimbrel.model import timestamp
 from whimbrel.store import Op
@@ -39,8 +48,6 @@ from whimbrel.store.vault import MasterKeyFile
 
 SYSTEM_USER = "stanley"
 """Who rules run as; StackStorm's default, so that content which names it works."""
-
-MEBIBYTE = 1 << 20
 
 
 class World(msgspec.Struct, frozen=True):
@@ -75,7 +82,7 @@ async def _store_and_bus(
     )
     folder = settings.folder / "store"
     master = MasterKeyFile(settings.master_key_file)
-    store = await stack.enter_async_context(LmdbStore(folder, master, options=options))
+    store = await stack.enter_async_context(LmdbStore.open(folder, master, options=options))
     bus = await stack.enter_async_context(await _bus(settings, world, stack))
     return store, bus
 
@@ -94,15 +101,14 @@ async def _bus(settings: Settings, world: World, stack: AsyncExitStack) -> NatsB
 
 
 def _host(settings: Settings, world: World) -> PluginHost:
-    folders = [bundled("runners"), bundled("sensors"), *settings.plugin_paths]
     return PluginHost(
-        folders,
-        data_folder=settings.folder / "plugins",
+        [bundled("runners"), bundled("sensors"), *settings.plugin_paths],
         clock=world.clock,
-        chance=world.chance,
         ids=world.ids,
-        max_output_bytes=settings.max_output_bytes,
-        log_level=settings.log_level,
+        chance=world.chance,
+        environment=os.environ,
+        host_version=whimbrel.__version__,
+        limits=HostLimits(max_output_bytes=settings.max_output_bytes),
     )
 
 
@@ -123,11 +129,11 @@ async def _broker(
         store,
         world.clock,
         world.ids,
-        templates=templates,
-        packs_paths=[bundled("packs"), *settings.packs_paths],
-        outbox=lambda change: _content_ops(outbox, world, change),
-        committed=outbox.committed,
+        system_packs=bundled("packs"),
+        packs_paths=settings.packs_paths,
+        outbox=lambda changes: _content_ops(outbox, world, changes),
     )
+    content.subscribe(lambda _: outbox.committed())
     await content.load()
     await content.sync_runner_types(host.offers())
     identity = Identity(
@@ -193,24 +199,84 @@ def api_url(settings: Settings) -> str:
 def _names(keys: Keys, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what every parameter template can use; values are read when a template touches them."""
     user = str(context.get("api_user") or context.get("user") or SYSTEM_USER)
-    return {"st2kv": DatastoreLookup(keys, user=user), "config_context": {}}
+    return {"st2kv": datastore(keys, user=user), "config_context": {}}
 
 
 def _key_ops(outbox: Outbox, world: World, change: KeyChange) -> Sequence[Op]:
     now = timestamp(world.clock.now())
     announced = key_announcement(
-        change.item, change.kind, message_id=world.ids.object_id(), time=now
+        change.item, change.change, message_id=world.ids.object_id(), time=now
     )
     return [outbox.op([announced])]
 
 
-def _content_ops(outbox: Outbox, world: World, change: ContentChange) -> Sequence[Op]:
-    if change.kind != "rule":
-        return []
-    announced = rule_announcement(
-        change.item.ref,
-        change.change,
-        message_id=world.ids.object_id(),
-        time=timestamp(world.clock.now()),
+def _content_ops(outbox: Outbox, world: World, changes: Sequence[Change]) -> Sequence[Op]:
+    now = timestamp(world.clock.now())
+    announced = [
+        rule_announcement(change.item.ref, change.verb, message_id=world.ids.object_id(), time=now)
+        for change in changes
+        if change.kind == "rule"
+    ]
+    return [outbox.op(announced)] if announced else []
+
+
+@asynccontextmanager
+async def served(settings: Settings, broker: Broker) -> AsyncIterator[None]:
+    """Serve the broker's REST and gRPC APIs until the end of the block."""
+    app = Gateway(broker, ENDPOINTS, RandomIds(), _gateway_settings(settings))
+    listening = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(
+            serve(_listeners(settings), app, tls=_tls(settings), ready=lambda _: listening.set())
+        )
+        async with serve_grpc(
+            broker,
+            settings.run_folder / "api.sock",
+            address=_grpc_address(settings),
+            tls=_grpc_tls(settings),
+        ):
+            await listening.wait()
+            yield
+        serving.cancel()
+
+
+def _gateway_settings(settings: Settings) -> GatewaySettings:
+    return GatewaySettings(
+        max_body_bytes=settings.max_body_bytes,
+        max_webhook_body_bytes=settings.max_webhook_body_bytes,
+        max_stream_clients=settings.max_stream_clients,
+        allow_origin=settings.allow_origin,
+        auth_cookie_secure=settings.tls_cert is not None,
     )
-    return [outbox.op([announced])]
+
+
+def _listeners(settings: Settings) -> list[Listener]:
+    mounts: tuple[tuple[int | None, Mount], ...] = (
+        (settings.auth_port, "auth"),
+        (settings.api_port, "api"),
+        (settings.stream_port, "stream"),
+    )
+    return [
+        Listener(host=settings.host, port=settings.port),
+        *(
+            Listener(host=settings.host, port=port, mount=mount)
+            for port, mount in mounts
+            if port is not None
+        ),
+    ]
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Tls(certificate=settings.tls_cert, key=settings.tls_key)
+
+
+def _grpc_address(settings: Settings) -> str:
+    return "" if settings.grpc_port is None else f"{settings.host}:{settings.grpc_port}"
+
+
+def _grpc_tls(settings: Settings) -> tuple[bytes, bytes] | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()

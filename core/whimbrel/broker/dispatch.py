@@ -11,6 +11,7 @@ import codecs
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -47,6 +48,7 @@ OUTPUT_FLUSH_SECONDS = 0.2
 FULL_RETRY_SECONDS = 1.0
 """How often a result that does not fit is tried again when the disk is full."""
 
+OUTPUT_EVENT = "st2.execution.output__create"
 REST_POLL_SECONDS = 0.02
 
 UNFINISHED = (
@@ -314,9 +316,7 @@ class Dispatcher:
                 data=run.text(chunk),
             )
             run.output.append(record)
-            self._stream.publish(
-                "st2.execution.output__create", lambda record=record: msgspec.to_builtins(record)
-            )
+            self._stream.publish(OUTPUT_EVENT, partial(msgspec.to_builtins, record))
         if run.timer is None:
             loop = asyncio.get_running_loop()
             run.timer = loop.call_later(OUTPUT_FLUSH_SECONDS, self._flush, run)

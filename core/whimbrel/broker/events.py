@@ -18,6 +18,7 @@ from whimbrel.broker.executions import Draft, Executions, Origin
 from whimbrel.broker.outbox import Outbox
 from whimbrel.broker.records import ENFORCEMENTS, INSTANCES, SEEN_EVENTS, TRACES, SeenEvent
 from whimbrel.bus import Announcement
+from whimbrel.expr import KeyReader
 from whimbrel.model import (
     Event,
     ExecutionRequest,
@@ -66,7 +67,7 @@ class Events:
         content: Content,
         executions: Executions,
         outbox: Outbox,
-        keys: rules.KeyReader,
+        keys: KeyReader,
         clock: Clock,
         ids: Ids,
         *,
@@ -94,7 +95,7 @@ class Events:
         self._check_size(event)
         if seen := self._seen(event):
             return seen
-        self._executions.admit()
+        self._executions.check_room()
         outcome = self._decide(event, trigger)
         try:
             await self._executions.commit(outcome.drafts, outcome.ops, outcome.announcements)

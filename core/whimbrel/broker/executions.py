@@ -95,7 +95,7 @@ class Executions:
         user = request.user or caller.user
         if user != caller.user and not caller.is_admin:
             raise errors.PermissionDenied(f'User "{caller.user}" is not allowed to run as "{user}"')
-        self._dispatcher.admit()
+        self.check_room()
         try:
             draft = self.draft(request, user=user)
         except errors.NotFound as error:
@@ -104,6 +104,10 @@ class Executions:
         traced = msgspec.structs.replace(draft, execution=execution)
         await self.commit([traced], [trace_op])
         return execution
+
+    def check_room(self) -> None:
+        """Refuse, as `Unavailable`, when too many executions wait already."""
+        self._dispatcher.admit()
 
     def draft(
         self,

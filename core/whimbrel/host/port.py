@@ -60,8 +60,8 @@ class Host(Protocol):
         """Ask the plugin to end the run; return whether it was known. The outcome comes from `run`."""
         ...
 
-    async def warm(self) -> None:
-        """Start the plugins that are to be ready before their first run; returns when they are."""
+    def warm(self) -> None:
+        """Start, in the background, the plugins that are to be ready before their first run."""
         ...
 
     def statuses(self) -> Sequence[PluginStatus]:

@@ -106,5 +106,5 @@ class FakeHost:
         """Return nothing: there are no plugins."""
         return ()
 
-    async def warm(self) -> None:
+    def warm(self) -> None:
         """Do nothing: there is nothing to start."""
