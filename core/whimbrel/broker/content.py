@@ -24,12 +24,16 @@ from whimbrel.broker.catalog import (
 )
 from whimbrel.broker.schema import Schema
 from whimbrel.broker.triggers import WEBHOOK_TYPE, Triggers, normal_parameters
+from whimbrel.expr import Templates
 from whimbrel.model import Action, Pack, Rule, RunnerOffer, RunnerType, Trigger, TriggerType
 from whimbrel.seams import Clock, Ids
 from whimbrel.store import Op, Store
 
 CREATABLE = ("action", "rule", "trigger_type")
 """The kinds that callers create and change; the others follow from these, from packs and plugins."""
+
+REBUILD_ABOVE = 16
+"""More changed rules than this make a new rule set; fewer are put into the present one."""
 
 Listener = Callable[[Change], None]
 
@@ -50,6 +54,7 @@ class Content:
         system_packs: Path,
         packs_paths: Sequence[Path] = (),
         outbox: Announce = _announce_nothing,
+        templates: Templates | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -60,7 +65,7 @@ class Content:
         self._catalog = Catalog()
         self._listeners: list[Listener] = []
         self._turn = asyncio.Lock()
-        self._rule_set = rules.RuleSet(())
+        self._rule_set = rules.RuleSet((), templates)
         self._triggers = Triggers(ids)
         self._states: dict[str, registration.PackState] = {}
 
@@ -143,7 +148,7 @@ class Content:
             self._states[record.key] = msgspec.json.decode(
                 record.value, type=registration.PackState
             )
-        self._rule_set = rules.RuleSet(tuple(self._catalog.all("rule")))
+        self._rebuild_rules()
 
     async def sync_runner_types(self, offers: Sequence[RunnerOffer]) -> int:
         """Make the runner types those that plugins offer; return how many there are.
@@ -176,11 +181,23 @@ class Content:
             return
         await self._store.commit([*writes(changes), *extra, *self._outbox(changes)])
         self._catalog.apply(changes)
-        if any(change.kind == "rule" for change in changes):
-            self._rule_set = rules.RuleSet(tuple(self._catalog.all("rule")))
+        self._follow_rules([change for change in changes if change.kind == "rule"])
         for change in changes:
             for listener in self._listeners:
                 listener(change)
+
+    def _follow_rules(self, changes: Sequence[Change]) -> None:
+        if len(changes) > REBUILD_ABOVE:
+            return self._rebuild_rules()
+        for change in changes:
+            if change.verb == "delete":
+                self._rule_set = self._rule_set.without_rule(change.item.ref)
+            else:
+                self._rule_set = self._rule_set.with_rule(change.item)
+        return None
+
+    def _rebuild_rules(self) -> None:
+        self._rule_set = rules.RuleSet(self._catalog.all("rule"), self._rule_set.templates)
 
     # -- changing, for callers ----------------------------------------------------------------------
 
@@ -320,7 +337,7 @@ class Content:
     def _drafted_rule(
         self, draft: Draft, cleaned: dict[str, Any], object_id: str, user: str, former: Rule | None
     ) -> Rule:
-        documents.check_rule(cleaned, rules.OPERATORS)
+        documents.check_rule(cleaned, rules.OPERATOR_NAMES)
         listened = cleaned["trigger"]
         parameters = listened.get("parameters") or {}
         if user:
