@@ -50,8 +50,7 @@ class MemoryStore:
         batch = layout.encode_commit(ops, self._vault)
         # A real store gives way to other tasks here; so does this one, lest callers rely on less.
         await asyncio.sleep(0)
-        if self._closed:
-            raise errors.Unavailable("the store is closed")
+        self._check_open()
         self._check_expectations(batch.checks)
         if not ops:
             return self._revision
@@ -65,6 +64,7 @@ class MemoryStore:
 
     def get(self, table: str, key: str) -> Record | None:
         """Return the record, or None."""
+        self._check_open()
         record_key = layout.table_space(table) + layout.key_bytes(table, key)
         stored = self._records.get(record_key)
         return None if stored is None else self._open(table, key, stored)
@@ -81,6 +81,7 @@ class MemoryStore:
         prefix: str = "",
     ) -> list[Record]:
         """Return up to `limit` records in key order; `Store.page`."""
+        self._check_open()
         window = layout.page_window(
             table, limit=limit, before=before, offset=offset, ascending=ascending, prefix=prefix
         )
@@ -94,6 +95,7 @@ class MemoryStore:
 
     def count(self, table: str, *, index: tuple[str, str] | None = None) -> int:
         """Return how many records there are."""
+        self._check_open()
         space = layout.table_space(table) if index is None else layout.entry_key(table, *index)
         return len(self._orders.get(space, ()))
 
@@ -115,6 +117,10 @@ class MemoryStore:
     def sealed(self, table: str, key: str) -> bytes:
         """Return the stored bytes of a record, which never hold its value in clear."""
         return self._records[layout.table_space(table) + key.encode()].sealed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.Unavailable("the store is closed")
 
     def _check_expectations(self, checks: Sequence[layout.Check]) -> None:
         for check in checks:
