@@ -136,6 +136,7 @@ async def _broker(
     content.subscribe(lambda _: outbox.committed())
     await content.load()
     await content.sync_runner_types(host.offers())
+    await content.register(fail_on_failure=False, only_changed=True)
     identity = Identity(
         store,
         world.clock,
