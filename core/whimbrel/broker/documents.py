@@ -123,10 +123,12 @@ _PARAMETERS = {
     "default": {},
 }
 
-_DEFINITIONS = {"schema": _schema_shape({"anyOf": [_TYPE_NAMES]})}
+_NESTED_TYPE = {"anyOf": [_TYPE_NAMES, {"type": "null"}]}
+
+_DEFINITIONS = {"schema": _schema_shape(_NESTED_TYPE)}
 
 _OUTPUT_SCHEMA = {
-    **_schema_shape({"anyOf": [_TYPE_NAMES]}),
+    **_schema_shape(_NESTED_TYPE),
     "additionalProperties": True,
 }
 
@@ -156,8 +158,9 @@ def _shape(properties: dict[str, Any], *, open_ended: bool = False) -> Schema:
 _METADATA_FILE = {"type": "string", "default": ""}
 _PACK_NAME = {"type": "string", "default": DEFAULT_PACK}
 _REQUIRED_TEXT = {"type": "string", "required": True}
+_NO_ID_YET = {"type": ["string", "null"], "default": None}
 _IDENTITY: dict[str, Any] = {
-    "id": _TEXT,
+    "id": _NO_ID_YET,
     "uid": _TEXT,
     "ref": _TEXT,
     "description": _TEXT,
@@ -167,6 +170,7 @@ _IDENTITY: dict[str, Any] = {
 
 _ACTION = {
     **_IDENTITY,
+    "id": _TEXT,
     "runner_type": _REQUIRED_TEXT,
     "name": _REQUIRED_TEXT,
     "pack": _PACK_NAME,
@@ -234,7 +238,7 @@ _TRIGGER_TYPE = {
 }
 
 _TRIGGER = {
-    "id": _TEXT,
+    "id": _NO_ID_YET,
     "uid": _TEXT,
     "ref": _TEXT,
     "name": _TEXT,
@@ -245,7 +249,7 @@ _TRIGGER = {
 }
 
 _SENSOR_TYPE = {
-    "id": _TEXT,
+    "id": _NO_ID_YET,
     "uid": _TEXT,
     "ref": _TEXT,
     "name": _TEXT,
@@ -265,7 +269,7 @@ _SENSOR_TYPE = {
 }
 
 _RUNNER_TYPE = {
-    "id": _TEXT,
+    "id": _NO_ID_YET,
     "uid": _TEXT,
     "name": _REQUIRED_TEXT,
     "description": _TEXT,
@@ -282,7 +286,7 @@ _RUNNER_TYPE = {
 _LINES = {"type": "array", "default": [], "items": _TEXT}
 
 _PACK = {
-    "id": _TEXT,
+    "id": _NO_ID_YET,
     "uid": _TEXT,
     "ref": {"type": "string", "pattern": PACK_REF.pattern},
     "name": _REQUIRED_TEXT,
