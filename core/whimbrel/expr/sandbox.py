@@ -128,7 +128,7 @@ def _meter(template: nodes.Template) -> None:
     for repeated in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
         chars = _literal_chars(repeated)
         statement = nodes.ExprStmt(_spend(repeated, chars), lineno=repeated.lineno)
-        repeated.body.insert(0, statement)
+        repeated.body.insert(0, statement)  # type: ignore[attr-defined]  # all four have a body
     _meter_concatenation(template)
 
 

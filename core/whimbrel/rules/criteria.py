@@ -42,7 +42,7 @@ class Criterion:
 
     def __init__(self, templates: Templates, key: str, document: Mapping[str, Any]) -> None:
         self.key = key
-        self.operator: str | None = document["type"] if "type" in document else None
+        self.operator: str | None = document.get("type")
         self._pattern = read_pattern(templates, document.get("pattern"))
         self._path: Path | None = None
         self._apply = self._application(templates, document)
@@ -167,4 +167,4 @@ class Search:
 
 
 def _names_of(names: Names, item: Any) -> Names:
-    return {"system": names["system"], "st2kv": names["st2kv"], "item": item}
+    return {"item": item, "system": names["system"], "st2kv": names["st2kv"]}

@@ -108,7 +108,7 @@ def explain(
 def names_of(event: TriggerFacts, keys: KeyReader | None = None) -> dict[str, Any]:
     """Return the names that keys, patterns and action parameters can use for an event."""
     scopes = datastore(keys or EmptyDatastore())
-    return {"system": scopes["system"], "st2kv": scopes, "trigger": event.payload}
+    return {"trigger": event.payload, "system": scopes["system"], "st2kv": scopes}
 
 
 def _decision(

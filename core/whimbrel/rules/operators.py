@@ -56,14 +56,23 @@ def _matches_wildcard(value: Any, pattern: Any, _: datetime) -> bool:
 
 def _seconds_since(value: object, now: datetime) -> float:
     """Return the seconds from a date in nearly any notation to `now`; no zone means UTC."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    try:
-        moment = parser.parse(str(value), default=midnight, tzinfos=_zone)
-    except (ValueError, OverflowError) as error:
-        raise OperatorError(str(error), category="invalid_date") from error
+    moment = _date(str(value), now)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (now - moment).total_seconds()
+
+
+def _date(text: str, now: datetime) -> datetime:
+    # Parts that the text leaves out are today's.
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    try:
+        return parser.parse(text, default=midnight, tzinfos=_zone)
+    except (ValueError, OverflowError) as error:
+        try:
+            # Knows some dates that the lenient one does not: 24:00, week dates, ordinal dates.
+            return parser.isoparse(text)
+        except ValueError:
+            raise OperatorError(str(error), category="invalid_date") from error
 
 
 def _zone(_: str | None, offset_seconds: int | None) -> tzinfo | None:

@@ -3,10 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.golden.adapters.jinja import VectorKeys, templates
 from whimbrel.model import Rule, RuleAction, RuleTrigger, RuleType
 from whimbrel.rules import Failed, Matched, Reason, RuleSet, Stage, TriggerFacts, decide
 
+from tests.golden.adapters.jinja import VectorKeys, templates
+
+SOME_KEY = {
+    "hmacKey": {"hmacKeyString": "A" * 43, "size": 256},
+    "aesKeyString": "A" * 43,
+    "mode": "CBC",
+    "size": 256,
+}
 TRIGGER = "vectors.event"
 NOON = datetime(2026, 7, 17, 12, tzinfo=UTC)
 
@@ -50,7 +57,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
         rules = [_rule("rule", given, "standard")]
     now = datetime.fromisoformat(given["now"]) if "now" in given else NOON
     event = TriggerFacts(TRIGGER, given["payload"])
-    rule_set = RuleSet(rules, templates(given.get("crypto_key")))
+    rule_set = RuleSet(rules, templates(given.get("crypto_key", SOME_KEY)))
     decisions = decide(rule_set, event, now, VectorKeys(given.get("kv")))
     matched = [decision.rule.name for decision in decisions if isinstance(decision, Matched)]
     failures = [_failure(reason) for decision in decisions for reason in decision.reasons]
