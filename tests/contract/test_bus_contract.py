@@ -17,7 +17,6 @@ from whimbrel.bus.memory import MemoryBus
 from whimbrel.bus.nats import NatsBus
 from whimbrel.bus.server import EmbeddedServer
 from whimbrel.bus.streams import ANNOUNCE_STREAM
-from whimbrel.errors import InvalidInput
 
 SUBJECT = "whimbrel.event.sample.happened"
 ENOUGH_SECONDS = 20
@@ -189,14 +188,38 @@ def test_an_announcement_sent_again_is_seen_once(around: Around, tmp_path: Path)
     "subject",
     ["whimbrel.event.sample.happened", "whimbrel.execution", "whimbrel.key.*", "other.thing", ""],
 )
-def test_what_is_not_announced_is_named(around: Around, tmp_path: Path, subject: str) -> None:
-    """A subject that no subscriber would look at is refused before anything is sent."""
-    batch = [*announcements("good"), Announcement(subject, "bad", b"{}")]
+def test_what_cannot_be_announced_is_told_as_refused(
+    around: Around, tmp_path: Path, subject: str
+) -> None:
+    """It holds up nothing, and whoever watches learns of it."""
+    good = announcements("good", "next")
+    batch = [good[0], Announcement(subject, "bad", b"{}"), good[1]]
 
     async def scenario(outside: Outside) -> None:
-        with pytest.raises(InvalidInput, match="nothing is announced here"):
-            await outside.bus.announce(batch)
-        assert await outside.announced() == []
+        await outside.bus.announce(batch)
+        first, told, last = await outside.announced()
+        assert [first, last] == good
+        assert told.subject == "whimbrel.refused"
+        assert msgspec.json.decode(told.data)["data"] == {
+            "subject": subject,
+            "message_id": "bad",
+            "reason": "nothing is announced on this subject",
+        }
+
+    run(around, tmp_path, scenario)
+
+
+def test_what_is_too_large_is_told_as_refused(around: Around, tmp_path: Path) -> None:
+    """An announcement is limited to 4 MiB less the room for headers, at its edge."""
+    limit = 4 * 1024 * 1024 - 256
+    fits = Announcement("whimbrel.pack.loaded.core", "fits", b"x" * limit)
+    large = Announcement("whimbrel.pack.loaded.core", "large", b"x" * (limit + 1))
+
+    async def scenario(outside: Outside) -> None:
+        await outside.bus.announce([fits, large])
+        kept, told = await outside.announced()
+        assert kept == fits
+        assert f"limited to {limit} bytes, got {limit + 1}" in told.data.decode()
 
     run(around, tmp_path, scenario)
 

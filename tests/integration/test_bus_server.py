@@ -174,7 +174,8 @@ def test_the_publisher_can_publish_and_no_more(tmp_path: Path) -> None:
                 await client.subscribe(hidden)
                 assert "subscription to" in str(await denied.get())
             watched = await client.subscribe("whimbrel.>")
-            await client.flush()
+            for _ in range(2):  # the client's first PING may overtake its SUB
+                await client.flush()
             await bus.announce([Announcement("whimbrel.pack.loaded.core", "m", b"{}")])
             assert (await watched.next_msg(5)).subject == "whimbrel.pack.loaded.core"
 
@@ -425,28 +426,6 @@ def test_a_deleted_consumer_is_made_again(tmp_path: Path, monkeypatch: pytest.Mo
             await client.jetstream().publish(EVENT, b"x", timeout=5)
             assert (await accepted.get()).data == b"x"
             receiver.cancel()
-
-    run(scenario)
-
-
-def test_an_announcement_over_the_limit_is_told_as_refused(tmp_path: Path) -> None:
-    """It cannot block those behind it, and does not vanish silently either."""
-    limits = Limits(message_bytes=64 * 1024)
-    large = Announcement("whimbrel.pack.loaded.core", "large", b"x" * 65_536)
-    small = Announcement("whimbrel.pack.loaded.core", "small", b"x" * 64_000)
-
-    async def scenario() -> None:
-        async with (
-            embedded(tmp_path, limits) as server,
-            bus_on(server, limits) as bus,
-            await nats.connect(server.url, nkeys_seed_str=server.credentials.seed) as client,
-        ):
-            await bus.announce([large, small])
-            stream = client.jetstream()
-            first = await stream.get_msg("WHIMBREL_ANNOUNCE", seq=1)
-            second = await stream.get_msg("WHIMBREL_ANNOUNCE", seq=2)
-            assert (first.subject, second.data) == ("whimbrel.refused", small.data)
-            assert b"limited to 65280 bytes, got 65536" in (first.data or b"")
 
     run(scenario)
 

@@ -5,6 +5,8 @@ from typing import Final
 import msgspec
 
 MEBIBYTE: Final = 1024 * 1024
+HEADER_BYTES: Final = 256
+"""Set aside in each message for headers; a message id is shorter than this."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
 import msgspec
@@ -22,6 +23,7 @@ from whimbrel.errors import PermissionDenied, Unauthenticated
 INBOX: Final = "_WHIMBREL.inbox"
 """Not `_INBOX`, which publishers may subscribe."""
 CONNECT_SECONDS: Final = 2
+CLOSE_SECONDS: Final = 1.0
 PING_SECONDS: Final = 5
 """A silent connection counts as lost after three of these."""
 
@@ -108,7 +110,9 @@ class Link:
     async def close(self) -> None:
         """End the connection; what was published before is sent first."""
         self.lost.set()
-        await heeded(self.client.close())
+        with suppress(TimeoutError):  # after a failed TLS handshake the client waits for ever
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await heeded(self.client.close())
 
     async def subscribe(
         self, subject: str, queue: str, callback: Callable[[Msg], Awaitable[None]]

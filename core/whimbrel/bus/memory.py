@@ -7,10 +7,9 @@ from typing import Final
 
 import structlog
 
-from whimbrel.bus import subjects
+from whimbrel.bus.limits import HEADER_BYTES, Limits
 from whimbrel.bus.port import Accept, Announcement, BusDown, Inbound, Refused
-from whimbrel.bus.refusal import refusal
-from whimbrel.errors import InvalidInput
+from whimbrel.bus.refusal import fitting, refusal
 from whimbrel.seams import Clock
 
 DUPLICATE_SECONDS: Final = 120.0
@@ -28,8 +27,11 @@ log = structlog.get_logger(__name__)
 class MemoryBus:
     """Keeps everything in memory; `announced` shows what the outside would have seen."""
 
-    def __init__(self, clock: Clock, *, retry_seconds: float = 0.01) -> None:
+    def __init__(
+        self, clock: Clock, *, limits: Limits | None = None, retry_seconds: float = 0.01
+    ) -> None:
         self._clock = clock
+        self._limit_bytes = (limits or Limits()).message_bytes - HEADER_BYTES
         self._retry_seconds = retry_seconds
         self._connected = True
         self._announced: deque[Announcement] = deque(maxlen=KEPT_ANNOUNCEMENTS)
@@ -57,15 +59,15 @@ class MemoryBus:
         self._connected = True
 
     async def announce(self, announcements: Sequence[Announcement]) -> None:
-        """Keep all, once per message id. Raises `BusDown`, and `InvalidInput` for an unknown subject."""
-        for announcement in announcements:
-            if not subjects.is_announced(announcement.subject):
-                raise InvalidInput("nothing is announced here", place=announcement.subject)
+        """Keep all, once per message id. Raises `BusDown`.
+
+        What can never be sent, being too large or on no known subject, is kept as a refusal.
+        """
         if not self._connected:
             raise BusDown("the bus was told to be down")
         for announcement in announcements:
             if self._is_new(f"announce {announcement.message_id}"):
-                self._announced.append(announcement)
+                self._announced.append(fitting(announcement, self._limit_bytes, self._clock.now()))
 
     async def publish(
         self,

@@ -16,14 +16,14 @@ import msgspec
 import structlog
 from nats.errors import Error as NatsError
 
-from whimbrel.bus import streams, subjects
+from whimbrel.bus import streams
 from whimbrel.bus.cancellation import heeded
 from whimbrel.bus.credentials import Credentials
-from whimbrel.bus.limits import Limits
+from whimbrel.bus.limits import HEADER_BYTES, Limits
 from whimbrel.bus.link import Link
-from whimbrel.bus.port import Accept, Announcement, BusDown, Inbound, Refused
+from whimbrel.bus.port import Accept, Announcement, BusDown
 from whimbrel.bus.reception import Reception
-from whimbrel.bus.refusal import refusal
+from whimbrel.bus.refusal import fitting
 from whimbrel.errors import InvalidInput, WhimbrelError
 from whimbrel.seams import Clock
 
@@ -37,8 +37,6 @@ LINK_SECONDS: Final = 2.0
 FIRST_BACKOFF_SECONDS: Final = 0.05
 LAST_BACKOFF_SECONDS: Final = 1.0
 CONSUMER_CHECK_SECONDS: Final = 5.0
-HEADER_BYTES: Final = 256
-"""Set aside in each message for headers; a message id is shorter than this."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,13 +99,11 @@ class NatsBus:
             await self._link.close()
 
     async def announce(self, announcements: Sequence[Announcement]) -> None:
-        """Send all, in order; return when JetStream has them. Raises `BusDown`, `InvalidInput`.
+        """Send all, in order; return when JetStream has them. Raises `BusDown`.
 
-        What is sent again after a lost connection may come behind what was sent after it.
+        What is sent again after a lost connection may come behind what was sent after it. What can
+        never be sent, being too large or on no known subject, is announced on `whimbrel.refused`.
         """
-        for announcement in announcements:
-            if not subjects.is_announced(announcement.subject):
-                raise InvalidInput("nothing is announced here", place=announcement.subject[:200])
         for start in range(0, len(announcements), BATCH_LIMIT):
             await self._announce(announcements[start : start + BATCH_LIMIT])
 
@@ -148,7 +144,7 @@ class NatsBus:
         reasons: set[str] = set()
         for _ in range(PUBLISH_ATTEMPTS):
             link = await self._link_soon()
-            unsent = await link.publish([self._fitting(a, link) for a in batch], PUBLISH_SECONDS)
+            unsent = await link.publish(self._fitting(batch, link), PUBLISH_SECONDS)
             if not unsent:
                 return
             batch = [one.announcement for one in unsent]
@@ -157,16 +153,10 @@ class NatsBus:
                 await link.close()  # the next one makes the streams anew
         raise BusDown(f"{len(batch)} announcements were not taken: {', '.join(sorted(reasons))}")
 
-    def _fitting(self, announcement: Announcement, link: Link) -> Announcement:
-        """What no server would take is announced as refused, rather than tried for ever."""
+    def _fitting(self, batch: Sequence[Announcement], link: Link) -> list[Announcement]:
         limit = min(link.message_limit_bytes, self._limits.message_bytes) - HEADER_BYTES
-        size = len(announcement.data)
-        if size <= limit:
-            return announcement
-        log.error("announcement is too large", subject=announcement.subject, size_bytes=size)
-        inbound = Inbound(announcement.subject, announcement.message_id, {}, b"")
-        error = Refused(f"an announcement is limited to {limit} bytes, got {size}")
-        return refusal(inbound, error, announcement.message_id, self._clock.now())
+        now = self._clock.now()
+        return [fitting(announcement, limit, now) for announcement in batch]
 
     async def _send(self, subject: str, data: bytes) -> bool:
         return await self._link.send(subject, data)

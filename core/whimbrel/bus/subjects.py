@@ -34,7 +34,7 @@ SUBJECT_LIMIT: Final = 1024
 """Characters of a subject that the broker announces on."""
 
 _ANNOUNCED: Final = re.compile(
-    rf"whimbrel\.(?:{'|'.join(ANNOUNCED_KINDS)})(?:\.[^.*>\s\x00-\x1f]+)+|whimbrel\.refused"
+    rf"whimbrel\.(?:{'|'.join(ANNOUNCED_KINDS)})(?:\.[^.*> \t\r\n\0]+)+|whimbrel\.refused"
 )
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~:/@+=")
 
