@@ -188,6 +188,9 @@ def test_every_acknowledged_event_has_one_instance_and_one_execution(tmp_path: P
     broker.start()
     try:
         _storm(broker, seed)
+    except BaseException:
+        print(broker.printed()[-10_000:])
+        raise
     finally:
         with suppress(StartFailed):
             broker.stop()

@@ -27,6 +27,7 @@ from whimbrel.model.event import (
 from whimbrel.model.execution import (
     CANCELABLE,
     COMPLETED,
+    NO_RESULT,
     Execution,
     ExecutionRequest,
     LogEntry,
@@ -51,6 +52,7 @@ __all__ = [
     "CANCELABLE",
     "COMPLETED",
     "MASK",
+    "NO_RESULT",
     "PROCESSED",
     "PROCESSING_FAILED",
     "SYSTEM_SCOPE",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+PROGRAM = Path(sys.executable).parent / "whimbrel"
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
@@ -90,7 +91,7 @@ class BrokerProcess:
         begun = time.perf_counter()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "whimbrel.cli", "up", *flags],
+                [PROGRAM, "up", *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -160,7 +161,7 @@ class BrokerProcess:
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the `whimbrel` command against it."""
         return subprocess.run(
-            [sys.executable, "-m", "whimbrel.cli", *arguments],
+            [PROGRAM, *arguments],
             env={**self.environment(), "WHIMBREL_AUTH_TOKEN": self.token},
             capture_output=True,
             text=True,

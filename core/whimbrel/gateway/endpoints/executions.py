@@ -24,7 +24,7 @@ from whimbrel.gateway.listing import (
 )
 from whimbrel.gateway.ports import BrokerPort
 from whimbrel.gateway.query import parse_timestamp
-from whimbrel.model import Execution, ExecutionRequest
+from whimbrel.model import NO_RESULT, Execution, ExecutionRequest
 
 ATTRIBUTES = (
     "id",
@@ -112,7 +112,7 @@ def _shown(
 ) -> dict[str, Any]:
     """Return the document; a result that is not wanted is not even decoded."""
     if not attributes.wants("result"):
-        execution = msgspec.structs.replace(execution, result=None)
+        execution = msgspec.structs.replace(execution, result=NO_RESULT)
     shown = broker.executions.document(execution, show_secrets=_secrets(request))
     shown.setdefault("web_url", f"{request.base_url}/#/history/{execution.id}/general")
     return attributes.of(shown)
@@ -175,7 +175,7 @@ async def get_execution(broker: BrokerPort, request: Request) -> Reply:
     if most is not None and not 1 <= most <= RESULT_SIZE_MAX:
         raise InvalidInput(f"is from 1 to {RESULT_SIZE_MAX}, got {most}", place="max_result_size")
     if most is not None and execution.result_size > most:
-        execution = msgspec.structs.replace(execution, result=None)
+        execution = msgspec.structs.replace(execution, result=NO_RESULT)
     return Reply(_shown(broker, execution, request, attributes))
 
 

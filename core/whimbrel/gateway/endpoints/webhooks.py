@@ -30,7 +30,7 @@ async def list_webhooks(broker: BrokerPort, request: Request) -> Reply:
 
 async def get_webhook(broker: BrokerPort, request: Request) -> Reply:
     """Return the trigger of one webhook."""
-    return Reply(document(broker.content.webhook(request.args["url"])))
+    return Reply(document(broker.content.webhook(request.args["hook"])))
 
 
 async def post_webhook(broker: BrokerPort, request: Request) -> Reply:
@@ -84,7 +84,7 @@ ENDPOINTS = described(
     ),
     Endpoint(
         method="GET",
-        path="/webhooks/{url:path}",
+        path="/webhooks/{hook:path}",
         handler=get_webhook,
         summary="Get a webhook by its URL.",
     ),
