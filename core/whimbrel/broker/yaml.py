@@ -16,6 +16,9 @@ SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 NODE_LIMIT = 100_000
 """A document with more values, aliases written out, is refused."""
 
+DEPTH_LIMIT = 100
+"""Lists and mappings inside of each other; the parser itself would crash at some tens of thousands."""
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
@@ -59,6 +62,7 @@ def load(text: str | bytes, *, name: str) -> Any:
         raise errors.LimitExceeded(
             f"{name}: a YAML document", value=len(text), maximum=SIZE_LIMIT_BYTES, unit="bytes"
         )
+    _check_depth(text, name)
     loader = _Loader(text)
     try:
         document = loader.get_single_data()
@@ -68,13 +72,38 @@ def load(text: str | bytes, *, name: str) -> Any:
         raise errors.InvalidInput(_said(error), place=place) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise errors.InvalidInput(str(error), place=name) from error
-    except RecursionError as error:
-        raise errors.InvalidInput("the document is nested too deeply", place=name) from error
     finally:
         loader.dispose()
     if "*" in text if isinstance(text, str) else b"*" in text:
         _check_size(document, name)
     return document
+
+
+def _check_depth(text: str | bytes, name: str) -> None:
+    """Refuse a document that is nested too deeply, before the parser recurses into it.
+
+    Each level opens a bracket or stands further right, so most documents need no closer look.
+    """
+    content = text.encode() if isinstance(text, str) else text
+    longest = max(map(len, content.splitlines()), default=0)
+    if longest + content.count(b"[") + content.count(b"{") <= DEPTH_LIMIT:
+        return
+    depth = 0
+    try:
+        for event in yaml.parse(content, Loader=_Base):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH_LIMIT:
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise errors.LimitExceeded(
+                    f"{name}:{line}: nesting of a YAML document",
+                    value=depth,
+                    maximum=DEPTH_LIMIT,
+                )
+    except yaml.YAMLError:
+        return  # loading says the same, with its place
 
 
 def _check_size(document: Any, name: str) -> None:

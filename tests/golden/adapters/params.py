@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from tests.golden.adapters.jinja import VectorKeys, templates
 from whimbrel.broker import parameters
 from whimbrel.broker.schema import Schema
 from whimbrel.errors import InvalidInput
 from whimbrel.expr import datastore
+
+from tests.golden.adapters.jinja import VectorKeys, templates
 
 REF = "pk.act"
 SYSTEM_USER = "stanley"
@@ -46,9 +47,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if mode != "final":
         lenient = {} if config == UNRESOLVABLE else config
-        params = parameters.resolve_live(
-            engine, *schemas, params, contexts(given, config=lenient)
-        )
+        params = parameters.resolve_live(engine, *schemas, params, contexts(given, config=lenient))
         result["live"] = params
     if mode == "request":
         merged = parameters.merged_schemas(*schemas, ref=REF)
