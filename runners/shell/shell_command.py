@@ -9,8 +9,9 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 MASK = "********"
 DEFAULT_KWARG_OP = "--"
@@ -18,17 +19,19 @@ OWN_VARIABLE_PREFIX = "WHIMBREL_"
 UNQUOTED_PATH = re.compile(r"[\w@%+=:,./-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs a command: `user` is wanted, `service_user` is who this process runs as.
 
-    No user is the service's. `sudo` means root, whatever `user` is. The password never shows in `repr`.
+    No user is the service's. `sudo` means root, whatever `user` is. `repr` hides the password.
     """
 
     service_user: str
     user: str | None = None
     sudo: bool = False
-    sudo_password: str | None = field(default=None, repr=False)
+    sudo_password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Account({self.service_user!r}, user={self.user!r}, sudo={self.sudo!r})"
 
     @property
     def needs_sudo(self) -> bool:
@@ -36,8 +39,7 @@ class Account:
         return self.sudo or bool(self.user and self.user != self.service_user)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `text` goes to `/bin/sh -c`; `logged` is the same, fit for a log.
 
     `stdin` is what the command must be given to read (the password for sudo), or None.
@@ -45,12 +47,14 @@ class Command:
 
     text: str
     logged: str
-    stdin: bytes | None = field(default=None, repr=False)
+    stdin: bytes | None = None
     through_sudo: bool = False
 
+    def __repr__(self) -> str:
+        return f"Command({self.logged!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptArguments:
+
+class ScriptArguments(msgspec.Struct, frozen=True, kw_only=True):
     """Arguments of a script: named ones by their full spelling (`--name`), then positional texts."""
 
     named: Mapping[str, Any]
@@ -84,18 +88,25 @@ def local_script(script: str, arguments: ScriptArguments, account: Account) -> C
 def made_executable(command: Command, script: str) -> Command:
     """Return `command` with a step before it that makes the file `script` executable."""
     step = f"chmod +x {quote_unix(script)} ; "
-    return replace(command, text=step + command.text, logged=step + command.logged)
+    return msgspec.structs.replace(command, text=step + command.text, logged=step + command.logged)
 
 
 def _as_account(command: str, account: Account) -> Command:
     password = account.sudo_password
-    text = (
-        f"{_sudo_words(account)} bash -c {quote_unix(command)}" if account.needs_sudo else command
+    if not account.needs_sudo:
+        # Nobody needs the password, and a plain command would find it on its standard input.
+        return Command(text=command, logged=_logged(command, password))
+    text = f"{_sudo_words(account)} bash -c {quote_unix(command)}"
+    return Command(
+        text=text,
+        logged=_logged(text, password),
+        stdin=f"{password}\n".encode() if password else None,
+        through_sudo=True,
     )
-    logged = f"echo -e '{MASK}\n' | {text}" if password else text
-    # Only sudo may read the password: a plain command would find it on its standard input.
-    stdin = f"{password}\n".encode() if password and account.needs_sudo else None
-    return Command(text=text, logged=logged, stdin=stdin, through_sudo=account.needs_sudo)
+
+
+def _logged(text: str, password: str | None) -> str:
+    return f"echo -e '{MASK}\n' | {text}" if password else text
 
 
 def _sudo_words(account: Account) -> str:

@@ -5,9 +5,9 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from shell_command import Command
 from shell_result import Ending, Stop
 from shell_spawn import Child, Spawner
@@ -20,8 +20,7 @@ OUTPUT_BYTES = 1024 * 1024
 READS_AT_END = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a command may take.
 
     `output_bytes` is kept per stream, the rest is read, shown and dropped. `cancel_grace_seconds`
@@ -140,7 +139,7 @@ class _Follower:
         self._exited = False
         self._over = False
         self._ahead_bytes = 0
-        self._woken = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
 
     async def follow(self, timeout_seconds: float | None, cancelled: asyncio.Event) -> None:
@@ -150,8 +149,8 @@ class _Follower:
         if timeout_seconds is not None:
             quick_seconds = min(quick_seconds, timeout_seconds)
             timeout_seconds -= quick_seconds
-        timer = self._loop.call_later(quick_seconds, self._woken.set)
-        await self._woken.wait()
+        timer = self._loop.call_later(quick_seconds, self._wake)
+        await self._woken()
         timer.cancel()
         if not self._over:
             await self._watch(timeout_seconds, cancelled)
@@ -181,8 +180,7 @@ class _Follower:
     async def _until_over(self) -> None:
         """Serve the sink's wish for rest until the command is over."""
         while not self._over:
-            self._woken.clear()
-            await self._woken.wait()
+            await self._woken()
             if self._is_far_ahead():
                 await self._sink.drain()
                 self._ahead_bytes = 0
@@ -194,6 +192,15 @@ class _Follower:
         grace = limits.timeout_grace_seconds if by_timeout else limits.cancel_grace_seconds
         await self._tree.stop(grace)
         self._end()
+
+    async def _woken(self) -> None:
+        """Wait for the next `_wake`; look at the state before: an earlier one is not remembered."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def release(self) -> int:
         """Take everything off the loop and return the child's return code.
@@ -221,7 +228,7 @@ class _Follower:
         self._exited = True
         self._take_all()
         self._look_for_end()
-        self._woken.set()
+        self._wake()
 
     def _on_output(self, channel: str) -> None:
         self._take(channel)
@@ -229,7 +236,7 @@ class _Follower:
         if self._is_far_ahead():
             for waiting in self._pipes:
                 self._rest(waiting)
-            self._woken.set()
+            self._wake()
 
     def _look_for_end(self) -> None:
         """Over when the child and its pipes have ended; only the child: the pipes get a moment."""
@@ -244,7 +251,7 @@ class _Follower:
         """Take what the pipes hold now, and be over."""
         self._take_all()
         self._over = True
-        self._woken.set()
+        self._wake()
 
     def _take_all(self) -> None:
         for channel in tuple(self._pipes):

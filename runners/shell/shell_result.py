@@ -68,6 +68,8 @@ def _data_or_text(text: str) -> Any:
 
     NaN and the infinities are no JSON, and stay text.
     """
+    if not text:
+        return text
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

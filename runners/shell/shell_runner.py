@@ -4,7 +4,6 @@ import os
 import pwd
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from shell_command import (
@@ -21,7 +20,7 @@ from shell_command import (
 from shell_follow import OUTPUT_BYTES, Limits, ShellCommands
 from shell_result import Ending, Stop, shell_result
 from shell_spawn import Spawner
-from whimbrel_sdk import FailureKind, Outcome, Plugin, Run, serve
+from whimbrel_sdk import FailureKind, Outcome, Plugin, Run, Status, serve
 
 MAX_CONCURRENCY = 64
 ACCOUNT_VARIABLE = "WHIMBREL_ACTION_USER"
@@ -108,8 +107,8 @@ class ShellRunner:
 
 def time_limit(run: Run) -> float | None:
     """Return the run's limit in seconds: the parameter's or the host's, the shorter; 0 is none."""
-    limits = [limit for limit in (run.params.get("timeout"), run.timeout_seconds) if limit]
-    return min(limits, default=None)
+    ours, hosts = run.params.get("timeout"), run.timeout_seconds
+    return min(ours, hosts) if ours and hosts else ours or hosts or None
 
 
 def outcome(ending: Ending, result: dict[str, Any]) -> Outcome:
@@ -120,7 +119,7 @@ def outcome(ending: Ending, result: dict[str, Any]) -> Outcome:
         case Stop.CANCEL:
             return Outcome.canceled(result)
         case None if result["succeeded"]:
-            return replace(Outcome.succeeded(result), message=_remark(ending))
+            return Outcome(status=Status.SUCCEEDED, result=result, message=_remark(ending))
         case None:
             return Outcome.failed(result, result.get("error") or _remark(ending))
 

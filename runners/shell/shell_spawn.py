@@ -2,9 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 SHELL = "/bin/sh"
 MAX_STDIN_BYTES = 4096
@@ -19,8 +18,7 @@ RESET_SIGNALS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
+class Child(NamedTuple):
     """A started child, leader of its own process group; the descriptors belong to the caller.
 
     `stdout` and `stderr` are not blocking. `pidfd` gets readable when the child has ended; until
@@ -62,38 +60,52 @@ class Spawner:
         `stdin` is at most 4096 bytes; without it the child reads end of file. Raises OSError
         (no such `cwd`, command or environment over the kernel's limits) and ValueError (NUL).
         """
-        with _Descriptors() as opened:
-            source = self._empty if stdin is None else opened.filled_pipe(stdin)
-            stdout, stdout_end = opened.pipe()
-            stderr, stderr_end = opened.pipe()
-            with self._inside(cwd):
-                pid = os.posix_spawn(
-                    SHELL,
-                    (SHELL, "-c", command),
-                    environment,
-                    file_actions=(
-                        (os.POSIX_SPAWN_DUP2, source, 0),
-                        (os.POSIX_SPAWN_DUP2, stdout_end, 1),
-                        (os.POSIX_SPAWN_DUP2, stderr_end, 2),
-                    ),
-                    setpgroup=0,
-                    setsigmask=(),
-                    setsigdef=RESET_SIGNALS,
-                )
-            pidfd = _pidfd(pid)
-            opened.keep(stdout, stderr)
-        return Child(pid=pid, pidfd=pidfd, stdout=stdout, stderr=stderr)
-
-    @contextmanager
-    def _inside(self, cwd: str | None) -> Iterator[None]:
-        if not cwd:
-            yield
-            return
-        os.chdir(cwd)
+        if stdin is not None and len(stdin) > MAX_STDIN_BYTES:
+            raise ValueError(f"input is limited to {MAX_STDIN_BYTES} bytes, got {len(stdin)}")
+        opened: list[int] = []
         try:
-            yield
+            source = self._empty if stdin is None else _filled_pipe(stdin, opened)
+            opened += os.pipe()
+            opened += os.pipe()
+            stdout, stdout_end, stderr, stderr_end = opened[-4:]
+            actions = (
+                (os.POSIX_SPAWN_DUP2, source, 0),
+                (os.POSIX_SPAWN_DUP2, stdout_end, 1),
+                (os.POSIX_SPAWN_DUP2, stderr_end, 2),
+            )
+            pid = self._start(command, environment, actions, cwd)
+            pidfd = _pidfd(pid)
+            opened.remove(stdout)
+            opened.remove(stderr)
         finally:
-            os.fchdir(self._home)
+            for descriptor in opened:
+                os.close(descriptor)
+        os.set_blocking(stdout, False)
+        os.set_blocking(stderr, False)
+        return Child(pid, pidfd, stdout, stderr)
+
+    def _start(
+        self,
+        command: str,
+        environment: Mapping[str, str],
+        actions: Sequence[tuple[int, int, int]],
+        cwd: str | None,
+    ) -> int:
+        if cwd:
+            os.chdir(cwd)
+        try:
+            return os.posix_spawn(
+                SHELL,
+                (SHELL, "-c", command),
+                environment,
+                file_actions=actions,
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=RESET_SIGNALS,
+            )
+        finally:
+            if cwd:
+                os.fchdir(self._home)
 
 
 def _pidfd(pid: int) -> int:
@@ -106,40 +118,12 @@ def _pidfd(pid: int) -> int:
         raise
 
 
-class _Descriptors:
-    """Descriptors that are closed at the end of the block, less those that are kept."""
-
-    def __init__(self) -> None:
-        self._open: set[int] = set()
-
-    def __enter__(self) -> "_Descriptors":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._open:
-            os.close(descriptor)
-
-    def pipe(self) -> tuple[int, int]:
-        """Return a pipe's reading end, which does not block, and its writing end."""
-        reading, writing = os.pipe()
-        self._open.update((reading, writing))
-        os.set_blocking(reading, False)
-        return reading, writing
-
-    def filled_pipe(self, content: bytes) -> int:
-        """Return the reading end of a pipe that holds `content` and nothing more."""
-        if len(content) > MAX_STDIN_BYTES:
-            raise ValueError(
-                f"standard input is limited to {MAX_STDIN_BYTES} bytes, got {len(content)}"
-            )
-        reading, writing = os.pipe()
-        self._open.add(reading)
-        try:
-            os.write(writing, content)
-        finally:
-            os.close(writing)
-        return reading
-
-    def keep(self, *descriptors: int) -> None:
-        """Leave `descriptors` open after the block; they are the caller's now."""
-        self._open.difference_update(descriptors)
+def _filled_pipe(content: bytes, opened: list[int]) -> int:
+    """Return the reading end of a pipe that holds `content` and nothing more."""
+    reading, writing = os.pipe()
+    opened.append(reading)
+    try:
+        os.write(writing, content)
+    finally:
+        os.close(writing)
+    return reading

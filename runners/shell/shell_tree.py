@@ -5,16 +5,16 @@ import os
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 PROC = Path("/proc")
 KILL_ROUNDS = 3
 KILL_WAIT_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the process table. `started` with `pid` names one process for ever."""
 
     pid: int
@@ -23,8 +23,7 @@ class Process:
     started: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessTree:
+class ProcessTree(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of one command: its group, their descendants, and those that carry `marker`.
 
     `leader` must not be waited for before `stop` has returned, or its number could be reused.
