@@ -173,7 +173,10 @@ def fingerprint(path: Path, *, salt: str) -> str:
     for kind in FOLDERS:
         listed += _content_files(path, kind)
     for file in listed:
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError:  # it went away meanwhile, or its link leads nowhere; reading it will tell
+            continue
         digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

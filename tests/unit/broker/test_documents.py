@@ -32,7 +32,7 @@ def test_action_document_gets_its_defaults() -> None:
         ({"parameters": {"with-dash": {}}}, ("parameters",)),
         ({"parameters": {"p": {"type": "str"}}}, ("parameters", "p", "type")),
         ({"parameters": {"p": {"required": "yes"}}}, ("parameters", "p", "required")),
-        ({"parameters": {"p": {"descripton": "typo"}}}, ("parameters", "p")),
+        ({"parameters": {"p": {"describes": "typo"}}}, ("parameters", "p")),
         (
             {"parameters": {"p": {"properties": {"q": {"unknown": 1}}}}},
             ("parameters", "p", "properties", "q"),
@@ -75,7 +75,11 @@ def test_parameters_that_cannot_work_are_refused(parameters: dict[str, Any], cat
 
 def test_parameters_that_work_are_taken() -> None:
     """Positions may start anywhere, and a runner's default lets an action make it immutable."""
-    parameters = {"x": {"position": 1}, "y": {"position": 2}, "timeout": {"immutable": True}}
+    parameters: dict[str, dict[str, Any]] = {
+        "x": {"position": 1},
+        "y": {"position": 2},
+        "timeout": {"immutable": True},
+    }
     documents.check_parameters(parameters, RUNNER, ref="p.a")
 
 

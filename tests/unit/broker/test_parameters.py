@@ -112,7 +112,7 @@ def test_live_has_template_defaults_and_no_other() -> None:
 
 def test_final_gives_every_declared_name_a_value() -> None:
     """What runs gets every parameter; what both declare goes to the runner with the action's default."""
-    declared = {"timeout": {"default": 0}, "who": {"type": "string"}}
+    declared: dict[str, dict[str, Any]] = {"timeout": {"default": 0}, "who": {"type": "string"}}
     resolved = resolve_final(Templates(), RUNNER, declared, {"cmd": "{{ x }}", "extra": 1}, {})
     assert resolved == Resolved(
         {"cmd": "{{ x }}", "sudo": False, "timeout": 0},
@@ -147,7 +147,7 @@ def test_action_may_not_redefine_its_runner() -> None:
 def test_request_is_checked_against_action_and_runner() -> None:
     """Missing, unknown and ill-typed parameters are refused with the schema's words."""
     greet = action({"who": {"type": "string", "enum": ["a", "b"]}})
-    refused = {
+    refused: dict[str, dict[str, Any]] = {
         "'cmd' is a required property": {},
         "Additional properties are not allowed ('x' was unexpected)": {"cmd": "c", "x": 1},
         "'z' is not one of ['a', 'b']": {"cmd": "c", "who": "z"},
