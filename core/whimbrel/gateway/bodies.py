@@ -106,8 +106,8 @@ def parse_json(data: bytes) -> Any:
         reason = str(error)
     except RecursionError:
         reason = "it is nested too deep"
-    except UnicodeDecodeError as error:
-        reason = f"it is not UTF-8 (byte {error.start})"
+    except UnicodeDecodeError:  # its position is that in one string, not in the body
+        reason = "it is not UTF-8"
     raise InvalidInput(f"Failed to parse request body: {_placed(data, reason)}")
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-
 from whimbrel.broker import identity as module
 from whimbrel.broker.identity import (
     FREE_FAILURES,
@@ -71,11 +70,11 @@ def test_a_login_gives_a_token_that_names_its_user(tmp_path: Path) -> None:
 
         caller = world.identity.authenticate(token=issued.token, location="query")
 
-        assert ("ada", "authentication token") == (caller.user, caller.method)
+        assert (caller.user, caller.method) == ("ada", "authentication token")
         assert ("query", issued.record.expiry) == (caller.location, caller.token_expire)
-        assert {"from": "desk"} == issued.record.metadata
-        assert 32 == len(issued.token)
-        assert "2026-01-31T10:30:00.000000Z" == issued.record.expiry
+        assert issued.record.metadata == {"from": "desk"}
+        assert len(issued.token) == 32
+        assert issued.record.expiry == "2026-01-31T10:30:00.000000Z"
 
     play(tmp_path, case)
 
@@ -87,7 +86,7 @@ def test_a_wrong_password_gives_nothing(tmp_path: Path, user: str, password: str
     async def case(world: World) -> None:
         with pytest.raises(Unauthenticated, match=r"^Invalid or missing credentials$"):
             await world.identity.login(user, password)
-        assert 0 == world.store.count("token")
+        assert world.store.count("token") == 0
 
     play(tmp_path, case)
 
@@ -157,7 +156,7 @@ def test_revoking_works_at_once(tmp_path: Path) -> None:
         await world.identity.revoke(first.token)
 
         assert not world.identity.is_valid(first.token)
-        assert 1 == await world.identity.revoke_user("ada")
+        assert await world.identity.revoke_user("ada") == 1
         assert not world.identity.is_valid(second.token)
 
     play(tmp_path, case)
@@ -186,10 +185,10 @@ def test_purging_removes_expired_tokens_only(tmp_path: Path) -> None:
         kept = await world.identity.login("ada", "right", ttl_seconds=100)
         world.clock.advance(10)
 
-        assert 1 == await world.identity.purge()
+        assert await world.identity.purge() == 1
 
         assert world.identity.is_valid(kept.token)
-        assert 1 == world.store.count("token")
+        assert world.store.count("token") == 1
 
     play(tmp_path, case)
 
@@ -214,7 +213,7 @@ def test_a_service_token_dies_with_its_run(tmp_path: Path) -> None:
     async def case(world: World) -> None:
         first = world.identity.service_token("ada", "run-1")
         caller = world.identity.authenticate(token=first)
-        assert ("ada", "run-1") == (caller.user, caller.execution_id)
+        assert (caller.user, caller.execution_id) == ("ada", "run-1")
 
         second = world.identity.service_token("ada", "run-1")
 
@@ -222,7 +221,7 @@ def test_a_service_token_dies_with_its_run(tmp_path: Path) -> None:
         world.identity.end_service("run-1")
         world.identity.end_service("run-1")
         assert not world.identity.is_valid(second)
-        assert 0 == world.store.count("token")
+        assert world.store.count("token") == 0
 
     play(tmp_path, case)
 
@@ -250,7 +249,7 @@ def test_the_wait_grows_to_a_bound() -> None:
     """Each further failure doubles the wait, up to the bound."""
     waits = [Throttle.wait_seconds(FREE_FAILURES + more) for more in range(100)]
 
-    assert [1.0, 2.0, 4.0, 8.0, 16.0, 32.0] == waits[:6]
+    assert waits[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert {60.0} == set(waits[6:])
 
 
@@ -278,7 +277,7 @@ def test_logins_in_crowds_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         results = await asyncio.gather(*tries, return_exceptions=True)
 
         refused = [result for result in results if isinstance(result, TooManyAttempts)]
-        assert 1 == len(refused)
+        assert len(refused) == 1
 
     play(tmp_path, case)
 
@@ -338,7 +337,7 @@ def test_an_api_key_is_shown_once_and_stored_as_a_hash(tmp_path: Path) -> None:
 
         caller = world.identity.authenticate(api_key=issued.key)
 
-        assert ("ada", "API key", None) == (caller.user, caller.method, caller.token_expire)
+        assert (caller.user, caller.method, caller.token_expire) == ("ada", "API key", None)
         assert api_key_hash(issued.key) == issued.record.key_hash
         (record,) = world.store.page("api_key", limit=2)
         assert issued.key.encode() not in record.value
@@ -382,11 +381,11 @@ def test_a_key_can_be_taken_over_by_its_hash(tmp_path: Path) -> None:
         hashed = api_key_hash("from elsewhere")
         issued = await world.identity.create_api_key("ada", key_hash=hashed, key_id="0" * 24)
 
-        assert ("", "0" * 24) == (issued.key, issued.record.id)
-        assert "ada" == world.identity.authenticate(api_key="from elsewhere").user
+        assert (issued.key, issued.record.id) == ("", "0" * 24)
+        assert world.identity.authenticate(api_key="from elsewhere").user == "ada"
         with pytest.raises(Conflict) as caught:
             await world.identity.create_api_key("ada", key_hash=hashed)
-        assert "0" * 24 == caught.value.conflict_id
+        assert caught.value.conflict_id == "0" * 24
         with pytest.raises(Conflict):
             await world.identity.create_api_key("ada", key_id="0" * 24)
         with pytest.raises(InvalidInput, match="128"):
@@ -414,6 +413,6 @@ def test_keys_are_listed_in_pages_and_removed(tmp_path: Path) -> None:
             world.identity.api_key(made[0].record.id)
         with pytest.raises(Unauthenticated):
             world.identity.authenticate(api_key=made[0].key)
-        assert 2 == world.identity.api_keys()[1]
+        assert world.identity.api_keys()[1] == 2
 
     play(tmp_path, case)

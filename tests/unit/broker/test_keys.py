@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
-
 from whimbrel.broker.keys import (
     STORED_NAME_BYTES_MAX,
     TTL_SECONDS_MAX,
@@ -42,7 +42,7 @@ class World:
         """Count the commits."""
         self.commits += 1
 
-    async def set(self, name: str, value: str = "v", **more: object) -> None:
+    async def set(self, name: str, value: str = "v", **more: Any) -> None:
         """Set a key."""
         await self.keys.set(msgspec.convert({"name": name, "value": value, **more}, KeyWrite))
 
@@ -67,8 +67,8 @@ def test_what_is_set_is_read() -> None:
 
         second = world.keys.get("a")
         assert ("one", "two", first.id) == (first.value, second.value, second.id)
-        assert ("st2kv.system", "key_value_pair:st2kv.system:a") == (second.scope, second.uid)
-        assert (None, "d") == (second.user, second.description)
+        assert (second.scope, second.uid) == ("st2kv.system", "key_value_pair:st2kv.system:a")
+        assert (second.user, second.description) == (None, "d")
 
     play(case)
 
@@ -81,14 +81,14 @@ def test_scopes_and_users_are_apart() -> None:
         await world.set("a", "ada's", scope="user", user="ada")
         await world.set("a", "bob's", user="bob")
 
-        assert "system" == world.keys.get("a").value
-        assert "ada's" == world.keys.get("a", scope="st2kv.user", user="ada").value
+        assert world.keys.get("a").value == "system"
+        assert world.keys.get("a", scope="st2kv.user", user="ada").value == "ada's"
         bobs = world.keys.get("a", scope="user", user="bob")
-        assert ("bob's", "bob", "key_value_pair:st2kv.user:bob:a") == (
+        assert (
             bobs.value,
             bobs.user,
             bobs.uid,
-        )
+        ) == ("bob's", "bob", "key_value_pair:st2kv.user:bob:a")
 
     play(case)
 
@@ -100,8 +100,8 @@ def test_expressions_read_by_full_name() -> None:
         await world.set("a.b", "1")
         await world.set("c:d", "2", user="ada")
 
-        assert "1" == world.keys.read("st2kv.system", "a.b")
-        assert "2" == world.keys.read("st2kv.user", "ada:c:d")
+        assert world.keys.read("st2kv.system", "a.b") == "1"
+        assert world.keys.read("st2kv.user", "ada:c:d") == "2"
         assert world.keys.read("st2kv.system", "c:d") is None
         assert world.keys.read("st2kv.user", "bob:c:d") is None
 
@@ -116,15 +116,15 @@ def test_lists_are_ordered_and_paged() -> None:
             await world.set(name)
         await world.set("b2", scope="user", user="ada")
 
-        def names(**selection: object) -> list[str]:
-            return [item.name for item in world.keys.find(**selection)]  # type: ignore[arg-type]  # any mix of them
+        def names(**selection: Any) -> list[str]:
+            return [item.name for item in world.keys.find(**selection)]
 
-        assert ["a1", "b1", "b2", "b3"] == names()
-        assert ["b1", "b2"] == names(prefix="b", limit=2)
-        assert ["b2", "b3"] == names(prefix="b", limit=2, offset=1)
-        assert ["b2"] == names(scope="user", user="ada", limit=-1)
-        assert [] == names(scope="user", user="bob")
-        assert ["a1", "b2"] == names(scope="all", user="ada", limit=1)
+        assert names() == ["a1", "b1", "b2", "b3"]
+        assert names(prefix="b", limit=2) == ["b1", "b2"]
+        assert names(prefix="b", limit=2, offset=1) == ["b2", "b3"]
+        assert names(scope="user", user="ada", limit=-1) == ["b2"]
+        assert names(scope="user", user="bob") == []
+        assert names(scope="all", user="ada", limit=1) == ["a1", "b2"]
 
     play(case)
 
@@ -135,16 +135,18 @@ def test_an_item_ends_at_its_time() -> None:
     async def case(world: World) -> None:
         await world.set("a", ttl=2)
         await world.set("b")
-        assert "2026-01-31T09:30:02.000000Z" == world.keys.get("a").expire_timestamp
+        assert world.keys.get("a").expire_timestamp == "2026-01-31T09:30:02.000000Z"
         world.clock.advance(2)
 
-        with pytest.raises(NotFound, match='The key "a" does not exist in the StackStorm datastore'):
+        with pytest.raises(
+            NotFound, match='The key "a" does not exist in the StackStorm datastore'
+        ):
             world.keys.get("a")
         assert world.keys.read("st2kv.system", "a") is None
-        assert ["b"] == [item.name for item in world.keys.find()]
+        assert [item.name for item in world.keys.find()] == ["b"]
 
         await world.set("a")
-        assert ["create", "create", "create"] == [change.change for change in world.changes]
+        assert [change.change for change in world.changes] == ["create", "create", "create"]
         assert world.keys.get("a").expire_timestamp is None
 
     play(case)
@@ -159,10 +161,10 @@ def test_purging_removes_what_is_over() -> None:
         await world.set("c")
         world.clock.advance(1)
 
-        assert 1 == await world.keys.purge()
+        assert await world.keys.purge() == 1
 
-        assert 2 == world.store.count("key")
-        assert "delete" == world.changes[-1].change
+        assert world.store.count("key") == 2
+        assert world.changes[-1].change == "delete"
 
     play(case)
 
@@ -179,9 +181,9 @@ def test_changes_are_announced_in_their_commit() -> None:
             (c.change, c.old.value if c.old else None, c.new.value if c.new else None)
             for c in world.changes
         ]
-        assert [("create", None, "1"), ("update", "1", "2"), ("delete", "2", None)] == seen
-        assert (3, 3) == (world.commits, world.store.count("outbox"))
-        assert "a" == world.changes[-1].item.name
+        assert seen == [("create", None, "1"), ("update", "1", "2"), ("delete", "2", None)]
+        assert (world.commits, world.store.count("outbox")) == (3, 3)
+        assert world.changes[-1].item.name == "a"
 
     play(case)
 
@@ -192,8 +194,8 @@ def test_writers_of_one_key_do_not_lose_each_other() -> None:
     async def case(world: World) -> None:
         await asyncio.gather(*(world.set("a", str(number)) for number in range(4)))
 
-        assert 1 == world.store.count("key")
-        assert 4 == world.commits
+        assert world.store.count("key") == 1
+        assert world.commits == 4
 
     play(case)
 
@@ -211,13 +213,13 @@ def test_deleting_what_is_not_there_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("write", [{"secret": True}, {"encrypted": True}])
-def test_secrets_need_a_key(write: dict[str, bool]) -> None:
+def test_secrets_need_a_key(write: dict[str, Any]) -> None:
     """Without an encryption key a secret is refused, not kept in clear text."""
 
     async def case(world: World) -> None:
         with pytest.raises(InvalidInput, match="Crypto key not found"):
             await world.set("a", **write)
-        assert 0 == world.store.count("key")
+        assert world.store.count("key") == 0
 
     play(case)
 
@@ -234,12 +236,12 @@ def test_secrets_need_a_key(write: dict[str, bool]) -> None:
         ({"ttl": TTL_SECONDS_MAX + 1}, "ttl"),
     ],
 )
-def test_what_makes_no_sense_is_refused(write: dict[str, object], expected: str) -> None:
+def test_what_makes_no_sense_is_refused(write: dict[str, Any], expected: str) -> None:
     """The error says what is allowed."""
 
     async def case(world: World) -> None:
         with pytest.raises(InvalidInput, match=expected):
-            await world.set(**{"name": "a", **write})  # type: ignore[arg-type]  # wrong on purpose
+            await world.set(**{"name": "a", **write})
 
     play(case)
 
@@ -260,4 +262,4 @@ def test_names_and_values_have_limits() -> None:
 
 def test_a_user_implies_the_user_scope() -> None:
     """Naming a user is enough."""
-    assert "st2kv.user" == full_scope("system", "ada")
+    assert full_scope("system", "ada") == "st2kv.user"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-
 from whimbrel.broker.users import (
     BCRYPT_BYTES_MAX,
     FILE_BYTES_MAX,
@@ -137,14 +136,14 @@ def test_put_adds_and_replaces_one_line(tmp_path: Path) -> None:
     """Setting a password keeps comments and other users; a new file is the owner's alone."""
     file = tmp_path / "etc" / "users"
     Users(file).put("ada", "one")
-    assert 0o600 == file.stat().st_mode & 0o777
+    assert file.stat().st_mode & 0o777 == 0o600
     file.write_text(f"# staff\n{file.read_text()}")
 
     Users(file).put("bob", "two")
     Users(file).put("ada", "three")
 
     users = Users(file)
-    assert "# staff" == file.read_text().splitlines()[0]
+    assert file.read_text().splitlines()[0] == "# staff"
     assert {"ada", "bob"} == users.names()
     assert users.verify("ada", "three")
     assert not users.verify("ada", "one")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from whimbrel.gateway.listing import (
 )
 from whimbrel.gateway.ports import BrokerPort
 from whimbrel.gateway.query import parse_timestamp
-from whimbrel.model import NO_RESULT, Execution, ExecutionRequest
+from whimbrel.model import NO_RESULT, Execution, ExecutionRequest, timestamp
 
 ATTRIBUTES = (
     "id",
@@ -67,6 +68,7 @@ FILTERS = (
     "liveaction",
 )
 RANGE = ".."
+MICROSECOND = timedelta(microseconds=1)
 RESULT_SIZE_MAX = 14 << 20
 DEPTH_ALL = -1
 VIEW_SAMPLE = 1000
@@ -153,8 +155,7 @@ def _span(query: dict[str, Any]) -> dict[str, Any]:
         first, mark, last = text.partition(RANGE)
         bounds = [parse_timestamp(part, "timestamp") for part in (first, last if mark else first)]
         ascending = bounds[0] < bounds[1]
-        # The broker's bounds are open; one digit more or less makes them closed.
-        after, before = _just_before(min(bounds)), max(bounds) + "Z"
+        after, before = _moved(min(bounds), -MICROSECOND), _moved(max(bounds), MICROSECOND)
     return {
         "ascending": ascending and not query["sort_desc"],
         "timestamp_gt": after,
@@ -162,9 +163,9 @@ def _span(query: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _just_before(moment: str) -> str:
-    """Return a text that sorts right before this time and after every earlier one."""
-    return moment.removesuffix("Z")
+def _moved(moment: str, by: timedelta) -> str:
+    """Return a time a little earlier or later: the broker's bounds are open, a span's are closed."""
+    return timestamp(datetime.fromisoformat(moment) + by)
 
 
 async def get_execution(broker: BrokerPort, request: Request) -> Reply:
