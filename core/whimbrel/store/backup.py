@@ -1,8 +1,13 @@
-"""Backup of a live store to one file, and the way back."""
+"""Backup of a live store to one file, and the way back.
 
+A backup is a copy of the LMDB file with a trailer: a mark, and the SHA-256 of what stands before. LMDB
+trusts its file and may crash on a damaged one, so none is opened before its trailer was checked.
+"""
+
+import hashlib
 import os
-import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import lmdb
 
@@ -12,6 +17,11 @@ from whimbrel.store.folder import DataFolder
 from whimbrel.store.schema import check_version
 from whimbrel.store.tree import Tree
 from whimbrel.store.vault import Keyring, MasterKeySource, Vault, sync_folder
+
+TRAILER_MARK = b"whimbrel-backup1"
+TRAILER_BYTES = len(TRAILER_MARK) + hashlib.sha256().digest_size
+
+_CHUNK_BYTES = 1024 * 1024
 
 
 def write_backup(env: lmdb.Environment, target: Path) -> None:
@@ -24,8 +34,13 @@ def write_backup(env: lmdb.Environment, target: Path) -> None:
             f"cannot write a backup here: {error}", place=str(target)
         ) from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "r+b") as file:
             env.copyfd(file.fileno(), compact=True)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0, os.SEEK_END)
+            file.write(TRAILER_MARK + digest)
+            file.flush()
             os.fsync(file.fileno())
         _publish(draft, target)
     except (lmdb.Error, OSError) as error:
@@ -47,7 +62,7 @@ def restore(source: Path, folder: Path, master: MasterKeySource) -> int:
             raise errors.Conflict(f"{folder} holds a store already; restore into an empty folder")
         draft = place.data_file.with_suffix(".restoring")
         try:
-            _copy_durably(source, draft)
+            _copy_checked(source, draft)
             records = check(draft, master)
             _publish(draft, place.data_file)
         finally:
@@ -75,15 +90,28 @@ def check(file: Path, master: MasterKeySource) -> int:
         environment.close()
 
 
-def _copy_durably(source: Path, target: Path) -> None:
+def _copy_checked(source: Path, target: Path) -> None:
     try:
         with source.open("rb") as reader, target.open("xb") as writer:
-            shutil.copyfileobj(reader, writer, 1024 * 1024)
+            target.chmod(0o600)
+            if not _copy_before_trailer(reader, writer):
+                raise errors.Corrupt(f"{source} is damaged or incomplete, or not a backup")
             writer.flush()
             os.fsync(writer.fileno())
     except FileNotFoundError as error:
         raise errors.NotFound(f"there is no backup file {source}") from error
-    target.chmod(0o600)
+
+
+def _copy_before_trailer(reader: BinaryIO, writer: BinaryIO) -> bool:
+    """Copy all but the trailer; return whether the trailer fits what was copied."""
+    left = reader.seek(0, os.SEEK_END) - TRAILER_BYTES
+    reader.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (chunk := reader.read(min(left, _CHUNK_BYTES))):
+        digest.update(chunk)
+        writer.write(chunk)
+        left -= len(chunk)
+    return reader.read() == TRAILER_MARK + digest.digest()
 
 
 def _publish(draft: Path, target: Path) -> None:

@@ -62,14 +62,19 @@ class ChangeFeed:
     def __init__(self, limit: int = WATCH_QUEUE_MAX) -> None:
         self._limit = limit
         self._watches: list[Watch] = []
+        self._closed = False
 
     def __bool__(self) -> bool:
+        """Return whether anybody watches."""
         return bool(self._watches)
 
     def watch(self) -> Watch:
         """Return a watch of all changes from now on."""
         watch = Watch(self._limit)
-        self._watches.append(watch)
+        if self._closed:
+            watch.end()
+        else:
+            self._watches.append(watch)
         return watch
 
     def publish(self, changes: Sequence[Change]) -> None:
@@ -77,7 +82,8 @@ class ChangeFeed:
         self._watches = [watch for watch in self._watches if watch.offer(changes)]
 
     def close(self) -> None:
-        """End every watch."""
+        """End every watch, and those that are still to come."""
+        self._closed = True
         for watch in self._watches:
             watch.end()
         self._watches.clear()

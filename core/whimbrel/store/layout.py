@@ -167,8 +167,11 @@ def pack_entries(entries: tuple[bytes, ...]) -> bytes:
 
 
 def unpack_entries(listing: bytes) -> tuple[bytes, ...]:
-    """Return the index entries of a stored list."""
-    return _UNPACKER.decode(listing) if listing else ()
+    """Return the index entries of a stored list; raises `Corrupt` for what is none."""
+    try:
+        return _UNPACKER.decode(listing) if listing else ()
+    except msgspec.MsgspecError as error:
+        raise errors.Corrupt(f"a record's list of index entries is damaged: {error}") from error
 
 
 def changes(batch: Batch, revision: int) -> list[Change]:

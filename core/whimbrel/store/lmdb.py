@@ -4,23 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
-
-import lmdb
 
 from whimbrel import errors
 from whimbrel.store import layout
 from whimbrel.store.backup import write_backup
 from whimbrel.store.committer import Committer
-from whimbrel.store.environment import Faults, LmdbOptions, NoFaults, failure
+from whimbrel.store.environment import Answer, Faults, LmdbOptions, NoFaults
 from whimbrel.store.feed import ChangeFeed
 from whimbrel.store.opening import OpenStore, open_store
 from whimbrel.store.port import Change, Op, Record
+from whimbrel.store.progress import Progress
 from whimbrel.store.schema import MIGRATIONS, Migration
 from whimbrel.store.tree import Head, Transaction
 from whimbrel.store.vault import Keyring, MasterKeySource
-
-_Answer = TypeVar("_Answer")
 
 
 class LmdbStore:
@@ -32,13 +28,12 @@ class LmdbStore:
         self._env = files.environment.lmdb
         self._tree = files.tree
         self._vault = files.keys.vault
-        self._revision = files.head.revision
+        self._progress = Progress(files.head.revision)
         self._feed = ChangeFeed(options.watch_queue_max)
         self._committer = Committer(
             files.environment, files.tree, options=options, faults=faults, written=self._written
         )
         self._rotation: asyncio.Future[int] | None = None
-        self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._closed = False
 
     @classmethod
@@ -69,7 +64,7 @@ class LmdbStore:
     async def commit(self, ops: Sequence[Op]) -> int:
         """Apply all ops atomically and durably; `Store.commit`."""
         batch = layout.encode_commit(ops, self._vault)
-        return await self._committer.commit(batch) if batch.writes else self._revision
+        return await self._committer.commit(batch) if batch.writes else self._progress.revision
 
     def get(self, table: str, key: str) -> Record | None:
         """Return the record, or None."""
@@ -108,13 +103,7 @@ class LmdbStore:
 
     async def barrier(self, revision: int) -> None:
         """Return once local reads include that revision."""
-        if revision <= self._revision:
-            return
-        if self._closed:
-            raise _never_reached(revision)
-        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._barriers.append((revision, reached))
-        await reached
+        await self._progress.wait(revision)
 
     async def backup(self, target: Path) -> None:
         """Write a compact copy to a new file while commits go on.
@@ -140,9 +129,7 @@ class LmdbStore:
             self._reader_check.cancel()
             await self._committer.close()
             self._feed.close()
-            for revision, reached in self._barriers:
-                if not reached.done():
-                    reached.set_exception(_never_reached(revision))
+            self._progress.close()
 
     def _check_readers(self, loop: asyncio.AbstractEventLoop) -> None:
         # A reading process that was killed would otherwise keep old pages from being used again.
@@ -151,22 +138,12 @@ class LmdbStore:
             self._options.reader_check_seconds, self._check_readers, loop
         )
 
-    def _read(self, query: Callable[[Transaction], _Answer]) -> _Answer:
+    def _read(self, query: Callable[[Transaction], Answer]) -> Answer:
         if self._closed:
             raise errors.Unavailable("the store is closed")
-        growths = self._files.environment.growths
-        try:
-            with self._env.begin() as txn:
-                return query(txn)
-        except lmdb.Error as error:
-            # A growing map breaks the reads that are under way, and only those.
-            if growths == self._files.environment.growths:
-                raise failure(error, self._files.folder.path) from error
-        with self._env.begin() as txn:
-            return query(txn)
+        return self._files.environment.read(query)
 
     def _written(self, head: Head, commits: Sequence[tuple[layout.Batch, int]]) -> None:
-        self._revision = head.revision
         if self._feed:
             self._feed.publish(
                 [
@@ -175,19 +152,9 @@ class LmdbStore:
                     for change in layout.changes(batch, revision)
                 ]
             )
-        if self._barriers:
-            self._pass_barriers()
+        self._progress.reach(head.revision)
         if head.seals >= self._options.seals_per_key_max and not self._closed:
             self._rotate()
-
-    def _pass_barriers(self) -> None:
-        ahead = []
-        for revision, reached in self._barriers:
-            if revision > self._revision:
-                ahead.append((revision, reached))
-            elif not reached.done():
-                reached.set_result(None)
-        self._barriers = ahead
 
     def _rotate(self) -> asyncio.Future[int]:
         if self._rotation is None:
@@ -201,7 +168,3 @@ class LmdbStore:
         # Only a durable key may seal; after a failure the next group asks again.
         if done.exception() is None:
             self._files.keys.adopt(keyring)
-
-
-def _never_reached(revision: int) -> errors.Unavailable:
-    return errors.Unavailable(f"the store closed before revision {revision}")

@@ -12,6 +12,7 @@ from whimbrel import errors
 from whimbrel.store import layout
 from whimbrel.store.feed import WATCH_QUEUE_MAX, ChangeFeed
 from whimbrel.store.port import Change, Op, Record, RevisionConflict
+from whimbrel.store.progress import Progress
 from whimbrel.store.vault import Vault
 
 
@@ -32,8 +33,7 @@ class MemoryStore:
         self._records: dict[bytes, _Stored] = {}
         # Table spaces and index entries alike: the sorted keys of their records.
         self._orders: dict[bytes, list[bytes]] = {}
-        self._revision = 0
-        self._reached = asyncio.Condition()
+        self._progress = Progress()
         self._closed = False
 
     async def __aenter__(self) -> "MemoryStore":
@@ -42,8 +42,7 @@ class MemoryStore:
     async def __aexit__(self, *_exc: object) -> None:
         self._closed = True
         self._feed.close()
-        async with self._reached:
-            self._reached.notify_all()
+        self._progress.close()
 
     async def commit(self, ops: Sequence[Op]) -> int:
         """Apply all ops; `Store.commit`."""
@@ -53,14 +52,13 @@ class MemoryStore:
         self._check_open()
         self._check_expectations(batch.checks)
         if not ops:
-            return self._revision
-        self._revision += 1
+            return self._progress.revision
+        revision = self._progress.revision + 1
         for write in batch.writes:
-            self._apply(write)
-        self._feed.publish(layout.changes(batch, self._revision))
-        async with self._reached:
-            self._reached.notify_all()
-        return self._revision
+            self._apply(write, revision)
+        self._feed.publish(layout.changes(batch, revision))
+        self._progress.reach(revision)
+        return revision
 
     def get(self, table: str, key: str) -> Record | None:
         """Return the record, or None."""
@@ -105,10 +103,7 @@ class MemoryStore:
 
     async def barrier(self, revision: int) -> None:
         """Return once local reads include that revision."""
-        async with self._reached:
-            await self._reached.wait_for(lambda: self._closed or self._revision >= revision)
-        if self._revision < revision:
-            raise errors.Unavailable(f"the store closed before revision {revision}")
+        await self._progress.wait(revision)
 
     async def backup(self, target: Path) -> None:
         """Refuse: what lives in memory has no durable form."""
@@ -129,7 +124,7 @@ class MemoryStore:
             if found != check.expect:
                 raise RevisionConflict(check.table, check.key, expected=check.expect, found=found)
 
-    def _apply(self, write: layout.Write) -> None:
+    def _apply(self, write: layout.Write, revision: int) -> None:
         space = layout.table_space(write.table)
         old = self._records.pop(write.record_key, None)
         if old is not None:
@@ -137,7 +132,7 @@ class MemoryStore:
                 self._leave(order, write.key_bytes)
         if write.sealed is None:
             return
-        self._records[write.record_key] = _Stored(self._revision, write.entries, write.sealed)
+        self._records[write.record_key] = _Stored(revision, write.entries, write.sealed)
         for order in (space, *write.entries):
             insort(self._orders.setdefault(order, []), write.key_bytes)
 

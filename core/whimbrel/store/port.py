@@ -73,13 +73,16 @@ class Change(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """What the broker asks of a store. Reads see every commit that has returned.
 
-    Limits: a table or index name is at most 64 characters, a key at most 255 bytes of UTF-8, an index
-    value is cut to 128 bytes, a value at most 64 MiB; over a limit raises `LimitExceeded`.
+    Limits: a table or index name is at most 64 characters of ASCII, a key at most 255 bytes of UTF-8,
+    an index value is cut to 128 bytes, a value at most 64 MiB, a record has at most 64 indexes, a
+    commit 1000 ops and 256 MiB; over a limit raises `LimitExceeded`.
     """
 
     async def commit(self, ops: Sequence[Op]) -> int:
         """Apply all ops atomically and durably; return the new revision.
 
+        Every expectation is about the state before the commit; of several ops on one record, the
+        last one counts.
         Raises `RevisionConflict`, `StoreFull` or `LimitExceeded`; then nothing was applied.
         Concurrent commits share one disk sync.
         """

@@ -101,12 +101,16 @@ class Writer:
             except lmdb.MapFullError:
                 if not self._environment.grow():
                     break
+            except errors.Corrupt:
+                break
+        # At the maximum size, or beside a damaged record, each commit stands for itself.
         return [self._write_alone(group, batch) for batch in group.batches]
 
     def _write_alone(self, group: Group, batch: Batch) -> Result:
-        # At the maximum size each commit stands for itself, and one that only deletes may overdraw.
         try:
             return self._transact(group, [batch])[0]
+        except errors.Corrupt as error:
+            return error
         except lmdb.MapFullError as error:
             if any(write.sealed is not None for write in batch.writes):
                 return failure(error, self._environment.path)
