@@ -182,18 +182,26 @@ class Gateway:
             return await _send_whole(refused, headers, send)
         self._streams += 1
         try:
+            await _send_head(reply, headers, send)
+            await self._relay(chunks, receive, send)
+        finally:
+            self._streams -= 1
+        return await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _relay(self, chunks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+        try:
             async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(_send_chunks(chunks, reply, headers, send))
-                watchers = [
+                running = [
+                    tasks.create_task(_send_chunks(chunks, send)),
                     tasks.create_task(_disconnected(receive)),
                     tasks.create_task(self._closing.wait()),
                 ]
-                await asyncio.wait([sending, *watchers], return_when=asyncio.FIRST_COMPLETED)
-                for task in (sending, *watchers):
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in running:
                     task.cancel()
-        finally:
-            self._streams -= 1
-        return None
+        except* errors.WhimbrelError as group:
+            reasons = [str(error) for error in group.exceptions]
+            log.info("a stream was ended", reasons=reasons)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -201,14 +209,14 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send_chunks(
-    chunks: AsyncIterator[bytes], reply: Reply, headers: RawHeaders, send: Send
-) -> None:
+async def _send_head(reply: Reply, headers: RawHeaders, send: Send) -> None:
     head = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache"), *headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": head})
+
+
+async def _send_chunks(chunks: AsyncIterator[bytes], send: Send) -> None:
     async for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send_whole(reply: Reply, headers: RawHeaders, send: Send) -> None:

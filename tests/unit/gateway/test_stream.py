@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from whimbrel.broker.stream import QUEUE_LIMIT
 from whimbrel.gateway.app import Settings
 from whimbrel.gateway.endpoint import Request
 from whimbrel.gateway.endpoints import stream
@@ -268,6 +269,23 @@ def test_closing_the_gateway_ends_the_streams() -> None:
             door.app.close()
             answer = await call
         assert (answer.status, answer.data) == (200, b"\n")
+        assert not door.broker.stream._subscriptions
+
+    run(case)
+
+
+def test_a_reader_that_is_too_slow_is_cut_off() -> None:
+    """Its stream ends; the others do not notice."""
+
+    async def case(door: Door) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            call = tasks.create_task(door.call("GET", "/stream/v1/stream"))
+            while not door.broker.stream._subscriptions:
+                await asyncio.sleep(0)
+            for number in range(QUEUE_LIMIT + 1):
+                publish(door, UPDATE, update(number, "running"))
+            answer = await call
+        assert answer.data.count(b"event: ") == QUEUE_LIMIT
         assert not door.broker.stream._subscriptions
 
     run(case)
