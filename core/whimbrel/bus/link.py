@@ -91,7 +91,7 @@ class Link:
         link = cls(url)
         try:
             await heeded(link._connect(credentials, tls))
-            await heeded(link._listen_for_answers())
+            await link._listen_for_answers()
         except BaseException:
             await link.close()
             raise
@@ -107,12 +107,27 @@ class Link:
         """The largest message that this server takes."""
         return self.client.max_payload
 
+    def abandon(self) -> None:
+        """Say that this connection is of no more use; the bus closes it and makes another one."""
+        self.lost.set()
+        for batch in self._batches.values():
+            batch.give_up()
+
     async def close(self) -> None:
         """End the connection; what was published before is sent first."""
-        self.lost.set()
-        with suppress(TimeoutError):  # after a failed TLS handshake the client waits for ever
+        self.abandon()
+        # After a failed TLS handshake the client waits for ever, after a reset it may raise.
+        with suppress(TimeoutError, OSError, NatsError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await heeded(self.client.close())
+        self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        """The client leaves these behind when a reset broke its closing off."""
+        for subscription in tuple(self.client._subs.values()):
+            subscription._stop_processing()
+        if (transport := self.client._transport) is not None:
+            transport.close()  # type: ignore[no-untyped-call]  # it has no annotations
 
     async def subscribe(
         self, subject: str, queue: str, callback: Callable[[Msg], Awaitable[None]]
@@ -161,7 +176,7 @@ class Link:
 
     async def _listen_for_answers(self) -> None:
         self._answers = self.client.new_inbox()
-        await self.client.subscribe(f"{self._answers}.*.*", cb=self._answered)
+        await self.subscribe(f"{self._answers}.*.*", "", self._answered)
 
     async def _answered(self, message: Msg) -> None:
         _, key, position = message.subject.rsplit(".", 2)
@@ -185,13 +200,13 @@ class Link:
                 ping_interval=PING_SECONDS,
                 inbox_prefix=INBOX,
                 error_cb=self._failed,
-                closed_cb=self._closed,
                 tls=tls,
                 **self._login(credentials),
             )
         except (NatsError, OSError, TimeoutError) as error:
             raise self._reason(error, credentials) from error
         self._check_encryption()
+        self._watch_reading()
 
     def _check_encryption(self) -> None:
         """The client itself would go on in clear when a server does not ask for TLS."""
@@ -211,10 +226,21 @@ class Link:
         if "permissions violation" in str(error).lower():
             log.warning("NATS forbids it", url=self.url, reason=str(error))
 
-    async def _closed(self) -> None:
-        self.lost.set()
-        for batch in self._batches.values():
-            batch.give_up()
+    def _watch_reading(self) -> None:
+        """Nothing is ever read again once the client's reading task ends, whatever ended it.
+
+        The client's `closed_cb` is not enough: a reset with data still to be written breaks its closing
+        off before the callback.
+        """
+        reading = self.client._reading_task
+        if reading is None:
+            raise BusDown(f"{self.url}: the connection ended at once")
+        reading.add_done_callback(self._reading_ended)
+
+    def _reading_ended(self, reading: asyncio.Task[None]) -> None:
+        if not reading.cancelled() and (error := reading.exception()) is not None:
+            log.info("connection to NATS broke", url=self.url, reason=repr(error))
+        self.abandon()
 
     def _login(self, credentials: Credentials | None) -> dict[str, Any]:
         if credentials is None:

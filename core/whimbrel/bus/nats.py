@@ -130,7 +130,7 @@ class NatsBus:
                     await heeded(subscription.unsubscribe())
         except BusDown as error:
             log.warning("events cannot be received", reason=str(error))
-        await link.close()
+        link.abandon()
 
     async def _is_consumed(self, link: Link) -> bool:
         try:
@@ -150,7 +150,7 @@ class NatsBus:
             batch = [one.announcement for one in unsent]
             reasons = {one.error.description if one.error else "no answer" for one in unsent}
             if any(one.error and one.error.code == streams.NO_RESPONDERS for one in unsent):
-                await link.close()  # the next one makes the streams anew
+                link.abandon()  # the next one makes the streams anew
         raise BusDown(f"{len(batch)} announcements were not taken: {', '.join(sorted(reasons))}")
 
     def _fitting(self, batch: Sequence[Announcement], link: Link) -> list[Announcement]:
@@ -171,9 +171,9 @@ class NatsBus:
     async def _present_link(self) -> Link:
         while True:
             await self._linked.wait()
-            if not self._link.lost.is_set():
+            if self._link.alive:
                 return self._link
-            await asyncio.sleep(FIRST_BACKOFF_SECONDS)
+            await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # it is closing: `lost` is about to be set
 
     async def _keep_linked(self) -> None:
         while True:
