@@ -24,7 +24,7 @@ from whimbrel.broker.executions import Executions
 from whimbrel.broker.identity import Identity
 from whimbrel.broker.keys import KeyChange, Keys
 from whimbrel.broker.outbox import Outbox
-from whimbrel.broker.parameters import Resolver
+from whimbrel.broker.parameters import Resolver, datastore_user
 from whimbrel.broker.requests import RunRequests
 from whimbrel.broker.stream import Stream
 from whimbrel.broker.views import Versions
@@ -117,26 +117,9 @@ async def _broker(
 ) -> Broker:
     outbox = Outbox(store, bus, world.ids)
     stream = Stream()
-    keys = Keys(
-        store,
-        world.clock,
-        world.ids,
-        outbox=lambda change: _key_ops(outbox, world, change),
-        committed=outbox.committed,
-    )
+    keys = _keys(world, store, outbox)
     templates = Templates()
-    content = Content(
-        store,
-        world.clock,
-        world.ids,
-        system_packs=bundled("packs"),
-        packs_paths=settings.packs_paths,
-        outbox=lambda changes: _content_ops(outbox, world, changes),
-    )
-    content.subscribe(lambda _: outbox.committed())
-    await content.load()
-    await content.sync_runner_types(host.offers())
-    await content.register(fail_on_failure=False, only_changed=True)
+    content = await _content(settings, world, store, outbox, templates, host)
     identity = Identity(
         store,
         world.clock,
@@ -146,14 +129,13 @@ async def _broker(
     )
     resolver = Resolver(templates, lambda context: _names(keys, context))
     versions = Versions(store)
-    requests = RunRequests(content, resolver, versions, identity, api_url=api_url(settings))
     dispatcher = Dispatcher(
         store,
         host,
         outbox,
         stream,
         versions,
-        requests,
+        RunRequests(content, resolver, versions, identity, api_url=api_url(settings)),
         world.clock,
         world.ids,
         dispatch.Limits(
@@ -163,6 +145,7 @@ async def _broker(
     executions = Executions(
         store, content, resolver, dispatcher, outbox, versions, world.clock, world.ids
     )
+    limits = events.Limits(payload_bytes_max=settings.max_payload_bytes)
     return Broker(
         store=store,
         bus=bus,
@@ -180,7 +163,7 @@ async def _broker(
             world.clock,
             world.ids,
             system_user=SYSTEM_USER,
-            limits=events.Limits(payload_bytes_max=settings.max_payload_bytes),
+            limits=limits,
         ),
         stream=stream,
         dispatcher=dispatcher,
@@ -188,6 +171,41 @@ async def _broker(
         clock=world.clock,
         version=whimbrel.__version__,
     )
+
+
+def _keys(world: World, store: LmdbStore, outbox: Outbox) -> Keys:
+    return Keys(
+        store,
+        world.clock,
+        world.ids,
+        outbox=lambda change: _key_ops(outbox, world, change),
+        committed=outbox.committed,
+    )
+
+
+async def _content(
+    settings: Settings,
+    world: World,
+    store: LmdbStore,
+    outbox: Outbox,
+    templates: Templates,
+    host: PluginHost,
+) -> Content:
+    """Load what is registered, and take over what has changed on disk since."""
+    content = Content(
+        store,
+        world.clock,
+        world.ids,
+        system_packs=bundled("packs"),
+        packs_paths=settings.packs_paths,
+        outbox=lambda changes: _content_ops(outbox, world, changes),
+        templates=templates,
+    )
+    content.subscribe(lambda _: outbox.committed())
+    await content.load()
+    await content.sync_runner_types(host.offers())
+    await content.register(fail_on_failure=False, only_changed=True)
+    return content
 
 
 def api_url(settings: Settings) -> str:
@@ -199,7 +217,7 @@ def api_url(settings: Settings) -> str:
 
 def _names(keys: Keys, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what every parameter template can use; values are read when a template touches them."""
-    user = str(context.get("api_user") or context.get("user") or SYSTEM_USER)
+    user = datastore_user(context, SYSTEM_USER)
     return {"st2kv": datastore(keys, user=user), "config_context": {}}
 
 

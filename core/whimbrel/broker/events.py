@@ -89,10 +89,14 @@ class Events:
     async def ingest(self, event: Event) -> Ingested:
         """Accept an event durably and start what the rules say.
 
-        Raises `NotFound` for an unknown trigger and `LimitExceeded` for a payload that is too large.
+        Raises `NotFound` for an unknown trigger, `LimitExceeded` for a payload that is too large, and
+        `InvalidInput` for one that its trigger type's schema does not allow.
         """
         trigger = self._trigger(event)
         self._check_size(event)
+        event = msgspec.structs.replace(
+            event, payload=self._content.payload_of(trigger.type, event.payload)
+        )
         if seen := self._seen(event):
             return seen
         self._executions.check_room()
