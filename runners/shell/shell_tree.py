@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -53,18 +53,39 @@ class ProcessTree(msgspec.Struct, frozen=True, kw_only=True):
         """Signal all members and wait for their ends; True when there was none left to signal."""
         processes = await asyncio.to_thread(self.members)
         with ExitStack() as descriptors:
-            opened = {}
+            opened: dict[int, int] = {}
             for process in processes:
                 if (pidfd := open_process(process)) is not None:
                     descriptors.callback(os.close, pidfd)
                     opened[process.pid] = pidfd
             if not opened:
                 return True
-            denied = _signal_all(opened, signal_number)
+            in_group = {process.pid for process in processes if process.group == self.leader}
+            denied = self._signal(opened, in_group, signal_number)
             if denied and self.through_sudo:
                 await kill_with_sudo(denied, signal_number, self.sudo_password)
             await _ended(opened.values(), wait_seconds)
         return False
+
+    def _signal(
+        self, opened: Mapping[int, int], in_group: Set[int], signal_number: signal.Signals
+    ) -> list[int]:
+        """Signal every process once and return those that may not be signalled.
+
+        The group gets it in one stroke, or a shell would have time to report its child's end.
+        """
+        if in_group:
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(self.leader, signal_number)
+        denied = []
+        for pid, pidfd in opened.items():
+            try:
+                signal.pidfd_send_signal(pidfd, 0 if pid in in_group else signal_number)
+            except ProcessLookupError:
+                continue
+            except PermissionError:
+                denied.append(pid)
+        return denied
 
     def members(self) -> list[Process]:
         """Return the living members; reads the whole process table, so call it in a thread."""
@@ -129,19 +150,6 @@ async def kill_with_sudo(
     )
     await process.communicate(password or b"")
     return await process.wait()
-
-
-def _signal_all(opened: Mapping[int, int], signal_number: signal.Signals) -> list[int]:
-    """Signal every process and return those that may not be signalled."""
-    denied = []
-    for pid, pidfd in opened.items():
-        try:
-            signal.pidfd_send_signal(pidfd, signal_number)
-        except ProcessLookupError:
-            continue
-        except PermissionError:
-            denied.append(pid)
-    return denied
 
 
 async def _ended(pidfds: Collection[int], wait_seconds: float) -> None:
