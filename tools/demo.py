@@ -171,7 +171,7 @@ class Demo:
         }
         file = self.home / "sample_rule_with_webhook.json"
         file.write_text(json.dumps(rule, indent=2))
-        self.whimbrel("rule", "create", str(file), "-a", "ref", "enabled", "trigger")
+        self.whimbrel("rule", "create", str(file))
 
     def webhook(self) -> None:
         """Post to the webhook, and follow what came of it."""
