@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 from grpc.aio import ServicerContext as Context
 
+from whimbrel_sdk.frames import FrameQueue
 from whimbrel_sdk.grpc_wire import CHANNELS, result_to_wire, run_from_wire
 from whimbrel_sdk.plugin import SDK_VERSION, Plugin
 from whimbrel_sdk.runs import DEFAULT_MESSAGE_BYTES, Ended, RunTable
@@ -20,12 +21,6 @@ from whimbrel_sdk.wire.plugin.v1 import runner_service_pb2_grpc as runner_servic
 PROTOCOL = 1
 SERVICES = ("whimbrel.plugin.v1.PluginService", "whimbrel.plugin.v1.RunnerService")
 CAPABILITIES = ("runner.session",)
-FRAME_BYTES = 1024 * 1024
-"""A frame takes queued events up to this; a single larger one travels alone."""
-
-UNSENT_BYTES = 1024 * 1024
-"""Beyond this much unread output, `Run.drain` waits."""
-
 CLOSE_GRACE_SECONDS = 1.0
 
 Request = TypeVar("Request")
@@ -37,17 +32,11 @@ class WireSink:
     """Events of one stream, queued until its writer takes them as a frame."""
 
     def __init__(self) -> None:
-        self._events: list[wire.SessionEvent] = []
-        self._sizes: list[int] = []
-        self._unsent_bytes = 0
+        self.queue: FrameQueue[wire.SessionEvent] = FrameQueue()
         self._sequences: dict[str, int] = {}
-        self._queued = asyncio.Event()
-        self._room = asyncio.Event()
-        self._closed = False
 
     def started(self, run_id: str, *, duplicate: bool) -> None:
         """Queue the first event of a run."""
-        self._sequences[run_id] = 0
         self._put(run_id, wire.RunEvent(started=wire.RunStarted(duplicate=duplicate)))
 
     def output(self, run_id: str, channel: str, data: bytes, offset: int) -> None:
@@ -62,46 +51,16 @@ class WireSink:
     def ended(self, run_id: str, ended: Ended) -> None:
         """Queue the last event of a run."""
         self._put(run_id, wire.RunEvent(result=result_to_wire(ended)), len(ended.result))
-        self._sequences.pop(run_id, None)
+        del self._sequences[run_id]
 
     async def drained(self) -> None:
         """Wait while too much is unsent."""
-        while self._unsent_bytes > UNSENT_BYTES and not self._closed:
-            self._room.clear()
-            await self._room.wait()
+        await self.queue.drained()
 
-    async def take(self) -> list[wire.SessionEvent]:
-        """Return the next frame's events; waits for the first one."""
-        while not self._events:
-            self._queued.clear()
-            await self._queued.wait()
-        count = frame_bytes = 0
-        for size in self._sizes:
-            if count and frame_bytes + size > FRAME_BYTES:
-                break
-            count, frame_bytes = count + 1, frame_bytes + size
-        taken, self._events = self._events[:count], self._events[count:]
-        self._sizes = self._sizes[count:]
-        self._unsent_bytes -= frame_bytes
-        self._room.set()
-        return taken
-
-    def close(self) -> None:
-        """Drop what is queued and all that follows; nobody reads it."""
-        self._closed = True
-        self._events.clear()
-        self._sizes.clear()
-        self._room.set()
-
-    def _put(self, run_id: str, event: wire.RunEvent, size: int = 0) -> None:
-        if self._closed:
-            return
+    def _put(self, run_id: str, event: wire.RunEvent, size_bytes: int = 0) -> None:
         event.sequence = sequence = self._sequences.get(run_id, 0) + 1
         self._sequences[run_id] = sequence
-        self._events.append(wire.SessionEvent(run_id=run_id, event=event))
-        self._sizes.append(size)
-        self._unsent_bytes += size
-        self._queued.set()
+        self.queue.put(wire.SessionEvent(run_id=run_id, event=event), size_bytes)
 
 
 class PluginService(plugin_service.PluginServiceServicer):
@@ -186,14 +145,14 @@ class RunnerService(runner_service.RunnerServiceServicer):
         self._table.start(run, sink)
         try:
             while True:
-                events = [item.event for item in await sink.take()]
+                events = [item.event for item in await sink.queue.take()]
                 if events[0].sequence == 1 and events[0].HasField("result"):
                     await _refuse(context, events[0].result.failure)
                 yield wire.RunResponse(events=events)
                 if events[-1].HasField("result"):
                     return
         finally:
-            sink.close()
+            sink.queue.close()
             self._table.leave(sink)
 
     async def CancelRun(  # noqa: N802 - the contract's name
@@ -220,7 +179,7 @@ class RunnerService(runner_service.RunnerServiceServicer):
                         self._obey(command, sink)
                 writer.cancel()
         finally:
-            sink.close()
+            sink.queue.close()
             self._table.leave(sink)
 
     def _obey(self, command: wire.SessionCommand, sink: WireSink) -> None:
@@ -268,7 +227,7 @@ async def _write(
     context: Context[wire.SessionRequest, wire.SessionResponse], sink: WireSink
 ) -> None:
     while True:
-        await context.write(wire.SessionResponse(events=await sink.take()))
+        await context.write(wire.SessionResponse(events=await sink.queue.take()))
 
 
 async def _refuse(

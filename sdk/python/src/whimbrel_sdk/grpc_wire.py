@@ -45,7 +45,7 @@ def run_from_wire(message: wire.RunRequest) -> Run:
         pack=context.pack,
         pack_path=context.pack_path,
         user=context.user,
-        traceparent=context.trace.traceparent,
+        trace_id=context.trace_id,
         timeout_seconds=timeout.seconds + timeout.nanos / 1e9,
         secret_pointers=tuple(message.secret_pointers),
         output_options=_options_from_wire(message),

@@ -119,7 +119,7 @@ class Run:
     pack: str = ""
     pack_path: str = ""
     user: str = ""
-    traceparent: str = ""
+    trace_id: str = ""
     timeout_seconds: float = 0.0
     secret_pointers: tuple[str, ...] = ()
     output_options: OutputOptions = field(default_factory=OutputOptions, repr=False)

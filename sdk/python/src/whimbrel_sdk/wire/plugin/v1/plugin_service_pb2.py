@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from whimbrel_sdk.wire.api.v1 import types_pb2 as whimbrel_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'whimbrel/plugin/v1/plugin_service.proto\x12\x12whimbrel.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bwhimbrel/api/v1/types.proto\"\x97\x01\n\x10HandshakeRequest\x12\x19\n\x11protocol_versions\x18\x01 \x03(\r\x12\x14\n\x0chost_version\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\'\n\x06limits\x18\x05 \x01(\x0b\x32\x17.whimbrel.api.v1.Limits\"\xfd\x01\n\x11HandshakeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12,\n\x04info\x18\x03 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.PluginInfo\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x10\n\x08services\x18\x05 \x03(\t\x12\x0f\n\x07runners\x18\x06 \x03(\t\x12\'\n\x06limits\x18\x07 \x01(\x0b\x32\x17.whimbrel.api.v1.Limits\x12)\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.whimbrel.api.v1.Failure\"d\n\nPluginInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x10\n\x08sdk_name\x18\x04 \x01(\t\x12\x13\n\x0bsdk_version\x18\x05 \x01(\t\"\x0e\n\x0c\x44rainRequest\"\'\n\rDrainResponse\x12\x16\n\x0e\x61\x63tive_run_ids\x18\x01 \x03(\t\"K\n\x0fShutdownRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x12\n\x10ShutdownResponse2\x8e\x02\n\rPluginService\x12X\n\tHandshake\x12$.whimbrel.plugin.v1.HandshakeRequest\x1a%.whimbrel.plugin.v1.HandshakeResponse\x12L\n\x05\x44rain\x12 .whimbrel.plugin.v1.DrainRequest\x1a!.whimbrel.plugin.v1.DrainResponse\x12U\n\x08Shutdown\x12#.whimbrel.plugin.v1.ShutdownRequest\x1a$.whimbrel.plugin.v1.ShutdownResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'whimbrel/plugin/v1/plugin_service.proto\x12\x12whimbrel.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bwhimbrel/api/v1/types.proto\"\x97\x01\n\x10HandshakeRequest\x12\x19\n\x11protocol_versions\x18\x01 \x03(\r\x12\x14\n\x0chost_version\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\'\n\x06limits\x18\x05 \x01(\x0b\x32\x17.whimbrel.api.v1.Limits\"\xfd\x01\n\x11HandshakeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12,\n\x04info\x18\x03 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.PluginInfo\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x10\n\x08services\x18\x05 \x03(\t\x12\x0f\n\x07runners\x18\x06 \x03(\t\x12\'\n\x06limits\x18\x07 \x01(\x0b\x32\x17.whimbrel.api.v1.Limits\x12)\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.whimbrel.api.v1.Failure\"d\n\nPluginInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x10\n\x08sdk_name\x18\x04 \x01(\t\x12\x13\n\x0bsdk_version\x18\x05 \x01(\t\"\x0e\n\x0c\x44rainRequest\"\'\n\rDrainResponse\x12\x16\n\x0e\x61\x63tive_run_ids\x18\x01 \x03(\t\";\n\x0fShutdownRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x12\n\x10ShutdownResponse2\x8e\x02\n\rPluginService\x12X\n\tHandshake\x12$.whimbrel.plugin.v1.HandshakeRequest\x1a%.whimbrel.plugin.v1.HandshakeResponse\x12L\n\x05\x44rain\x12 .whimbrel.plugin.v1.DrainRequest\x1a!.whimbrel.plugin.v1.DrainResponse\x12U\n\x08Shutdown\x12#.whimbrel.plugin.v1.ShutdownRequest\x1a$.whimbrel.plugin.v1.ShutdownResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAINRESPONSE']._serialized_start=652
   _globals['_DRAINRESPONSE']._serialized_end=691
   _globals['_SHUTDOWNREQUEST']._serialized_start=693
-  _globals['_SHUTDOWNREQUEST']._serialized_end=768
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=770
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=788
-  _globals['_PLUGINSERVICE']._serialized_start=791
-  _globals['_PLUGINSERVICE']._serialized_end=1061
+  _globals['_SHUTDOWNREQUEST']._serialized_end=752
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=754
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=772
+  _globals['_PLUGINSERVICE']._serialized_start=775
+  _globals['_PLUGINSERVICE']._serialized_end=1045
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from whimbrel_sdk.wire.api.v1 import types_pb2 as whimbrel_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'whimbrel/plugin/v1/runner_service.proto\x12\x12whimbrel.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bwhimbrel/api/v1/types.proto\"\xb5\x03\n\nRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12(\n\x06params\x18\x04 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12/\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunContext\x12.\n\x06\x61\x63tion\x18\x06 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.ActionCall\x12\x34\n\x03\x65nv\x18\x07 \x03(\x0b\x32\'.whimbrel.plugin.v1.RunRequest.EnvEntry\x12\x11\n\trun_token\x18\x08 \x01(\t\x12*\n\x07timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x06output\x18\n \x01(\x0b\x32!.whimbrel.plugin.v1.OutputOptions\x12\x17\n\x0fsecret_pointers\x18\x0b \x03(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x01\n\nRunContext\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x12\n\naction_ref\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x11\n\tpack_path\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12,\n\x05trace\x18\x06 \x01(\x0b\x32\x1d.whimbrel.api.v1.TraceContext\"u\n\nActionCall\x12\x13\n\x0b\x65ntry_point\x18\x01 \x01(\t\x12(\n\x06params\x18\x02 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12(\n\x06schema\x18\x03 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\"t\n\rOutputOptions\x12\x17\n\x0fmax_chunk_bytes\x18\x01 \x01(\x05\x12\x31\n\x0e\x66lush_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_total_bytes\x18\x03 \x01(\x03\";\n\x0bRunResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.whimbrel.plugin.v1.RunEvent\"\xf3\x01\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x31\n\x07started\x18\x02 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunStartedH\x00\x12\x31\n\x06output\x18\x03 \x01(\x0b\x32\x1f.whimbrel.plugin.v1.OutputChunkH\x00\x12\x35\n\theartbeat\x18\x04 \x01(\x0b\x32 .whimbrel.plugin.v1.RunHeartbeatH\x00\x12/\n\x06result\x18\x05 \x01(\x0b\x32\x1d.whimbrel.plugin.v1.RunResultH\x00\x42\x07\n\x05\x65vent\"\x1f\n\nRunStarted\x12\x11\n\tduplicate\x18\x01 \x01(\x08\"\xb1\x01\n\x0bOutputChunk\x12\x38\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\'.whimbrel.plugin.v1.OutputChunk.Channel\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"J\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HANNEL_STDOUT\x10\x01\x12\x12\n\x0e\x43HANNEL_STDERR\x10\x02\"\x0e\n\x0cRunHeartbeat\"\xa6\x02\n\tRunResult\x12\x34\n\x06status\x18\x01 \x01(\x0e\x32$.whimbrel.plugin.v1.RunResult.Status\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.whimbrel.api.v1.Failure\x12\x18\n\x10output_truncated\x18\x04 \x01(\x08\"t\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10STATUS_SUCCEEDED\x10\x01\x12\x11\n\rSTATUS_FAILED\x10\x02\x12\x14\n\x10STATUS_TIMED_OUT\x10\x03\x12\x13\n\x0fSTATUS_CANCELED\x10\x04\"H\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"\"\n\x11\x43\x61ncelRunResponse\x12\r\n\x05known\x18\x01 \x01(\x08\"F\n\x0eSessionRequest\x12\x34\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\".whimbrel.plugin.v1.SessionCommand\"\x82\x01\n\x0eSessionCommand\x12-\n\x03run\x18\x01 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunRequestH\x00\x12\x36\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32$.whimbrel.plugin.v1.CancelRunRequestH\x00\x42\t\n\x07\x63ommand\"C\n\x0fSessionResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .whimbrel.plugin.v1.SessionEvent\"K\n\x0cSessionEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1c.whimbrel.plugin.v1.RunEvent2\x8b\x02\n\rRunnerService\x12H\n\x03Run\x12\x1e.whimbrel.plugin.v1.RunRequest\x1a\x1f.whimbrel.plugin.v1.RunResponse0\x01\x12X\n\tCancelRun\x12$.whimbrel.plugin.v1.CancelRunRequest\x1a%.whimbrel.plugin.v1.CancelRunResponse\x12V\n\x07Session\x12\".whimbrel.plugin.v1.SessionRequest\x1a#.whimbrel.plugin.v1.SessionResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'whimbrel/plugin/v1/runner_service.proto\x12\x12whimbrel.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bwhimbrel/api/v1/types.proto\"\xb5\x03\n\nRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12(\n\x06params\x18\x04 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12/\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunContext\x12.\n\x06\x61\x63tion\x18\x06 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.ActionCall\x12\x34\n\x03\x65nv\x18\x07 \x03(\x0b\x32\'.whimbrel.plugin.v1.RunRequest.EnvEntry\x12\x11\n\trun_token\x18\x08 \x01(\t\x12*\n\x07timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x06output\x18\n \x01(\x0b\x32!.whimbrel.plugin.v1.OutputOptions\x12\x17\n\x0fsecret_pointers\x18\x0b \x03(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"w\n\nRunContext\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x12\n\naction_ref\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x11\n\tpack_path\x18\x04 \x01(\t\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x10\n\x08trace_id\x18\x06 \x01(\t\"u\n\nActionCall\x12\x13\n\x0b\x65ntry_point\x18\x01 \x01(\t\x12(\n\x06params\x18\x02 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12(\n\x06schema\x18\x03 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\"t\n\rOutputOptions\x12\x17\n\x0fmax_chunk_bytes\x18\x01 \x01(\x05\x12\x31\n\x0e\x66lush_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_total_bytes\x18\x03 \x01(\x03\";\n\x0bRunResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.whimbrel.plugin.v1.RunEvent\"\xf3\x01\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x31\n\x07started\x18\x02 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunStartedH\x00\x12\x31\n\x06output\x18\x03 \x01(\x0b\x32\x1f.whimbrel.plugin.v1.OutputChunkH\x00\x12\x35\n\theartbeat\x18\x04 \x01(\x0b\x32 .whimbrel.plugin.v1.RunHeartbeatH\x00\x12/\n\x06result\x18\x05 \x01(\x0b\x32\x1d.whimbrel.plugin.v1.RunResultH\x00\x42\x07\n\x05\x65vent\"\x1f\n\nRunStarted\x12\x11\n\tduplicate\x18\x01 \x01(\x08\"\xb1\x01\n\x0bOutputChunk\x12\x38\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\'.whimbrel.plugin.v1.OutputChunk.Channel\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"J\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HANNEL_STDOUT\x10\x01\x12\x12\n\x0e\x43HANNEL_STDERR\x10\x02\"\x0e\n\x0cRunHeartbeat\"\xa6\x02\n\tRunResult\x12\x34\n\x06status\x18\x01 \x01(\x0e\x32$.whimbrel.plugin.v1.RunResult.Status\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.whimbrel.api.v1.Payload\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.whimbrel.api.v1.Failure\x12\x18\n\x10output_truncated\x18\x04 \x01(\x08\"t\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10STATUS_SUCCEEDED\x10\x01\x12\x11\n\rSTATUS_FAILED\x10\x02\x12\x14\n\x10STATUS_TIMED_OUT\x10\x03\x12\x13\n\x0fSTATUS_CANCELED\x10\x04\"8\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\"\"\n\x11\x43\x61ncelRunResponse\x12\r\n\x05known\x18\x01 \x01(\x08\"F\n\x0eSessionRequest\x12\x34\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\".whimbrel.plugin.v1.SessionCommand\"\x82\x01\n\x0eSessionCommand\x12-\n\x03run\x18\x01 \x01(\x0b\x32\x1e.whimbrel.plugin.v1.RunRequestH\x00\x12\x36\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32$.whimbrel.plugin.v1.CancelRunRequestH\x00\x42\t\n\x07\x63ommand\"C\n\x0fSessionResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .whimbrel.plugin.v1.SessionEvent\"K\n\x0cSessionEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1c.whimbrel.plugin.v1.RunEvent2\x8b\x02\n\rRunnerService\x12H\n\x03Run\x12\x1e.whimbrel.plugin.v1.RunRequest\x1a\x1f.whimbrel.plugin.v1.RunResponse0\x01\x12X\n\tCancelRun\x12$.whimbrel.plugin.v1.CancelRunRequest\x1a%.whimbrel.plugin.v1.CancelRunResponse\x12V\n\x07Session\x12\".whimbrel.plugin.v1.SessionRequest\x1a#.whimbrel.plugin.v1.SessionResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,40 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNREQUEST']._serialized_end=562
   _globals['_RUNREQUEST_ENVENTRY']._serialized_start=520
   _globals['_RUNREQUEST_ENVENTRY']._serialized_end=562
-  _globals['_RUNCONTEXT']._serialized_start=565
-  _globals['_RUNCONTEXT']._serialized_end=712
-  _globals['_ACTIONCALL']._serialized_start=714
-  _globals['_ACTIONCALL']._serialized_end=831
-  _globals['_OUTPUTOPTIONS']._serialized_start=833
-  _globals['_OUTPUTOPTIONS']._serialized_end=949
-  _globals['_RUNRESPONSE']._serialized_start=951
-  _globals['_RUNRESPONSE']._serialized_end=1010
-  _globals['_RUNEVENT']._serialized_start=1013
-  _globals['_RUNEVENT']._serialized_end=1256
-  _globals['_RUNSTARTED']._serialized_start=1258
-  _globals['_RUNSTARTED']._serialized_end=1289
-  _globals['_OUTPUTCHUNK']._serialized_start=1292
-  _globals['_OUTPUTCHUNK']._serialized_end=1469
-  _globals['_OUTPUTCHUNK_CHANNEL']._serialized_start=1395
-  _globals['_OUTPUTCHUNK_CHANNEL']._serialized_end=1469
-  _globals['_RUNHEARTBEAT']._serialized_start=1471
-  _globals['_RUNHEARTBEAT']._serialized_end=1485
-  _globals['_RUNRESULT']._serialized_start=1488
-  _globals['_RUNRESULT']._serialized_end=1782
-  _globals['_RUNRESULT_STATUS']._serialized_start=1666
-  _globals['_RUNRESULT_STATUS']._serialized_end=1782
-  _globals['_CANCELRUNREQUEST']._serialized_start=1784
-  _globals['_CANCELRUNREQUEST']._serialized_end=1856
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1858
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1892
-  _globals['_SESSIONREQUEST']._serialized_start=1894
-  _globals['_SESSIONREQUEST']._serialized_end=1964
-  _globals['_SESSIONCOMMAND']._serialized_start=1967
-  _globals['_SESSIONCOMMAND']._serialized_end=2097
-  _globals['_SESSIONRESPONSE']._serialized_start=2099
-  _globals['_SESSIONRESPONSE']._serialized_end=2166
-  _globals['_SESSIONEVENT']._serialized_start=2168
-  _globals['_SESSIONEVENT']._serialized_end=2243
-  _globals['_RUNNERSERVICE']._serialized_start=2246
-  _globals['_RUNNERSERVICE']._serialized_end=2513
+  _globals['_RUNCONTEXT']._serialized_start=564
+  _globals['_RUNCONTEXT']._serialized_end=683
+  _globals['_ACTIONCALL']._serialized_start=685
+  _globals['_ACTIONCALL']._serialized_end=802
+  _globals['_OUTPUTOPTIONS']._serialized_start=804
+  _globals['_OUTPUTOPTIONS']._serialized_end=920
+  _globals['_RUNRESPONSE']._serialized_start=922
+  _globals['_RUNRESPONSE']._serialized_end=981
+  _globals['_RUNEVENT']._serialized_start=984
+  _globals['_RUNEVENT']._serialized_end=1227
+  _globals['_RUNSTARTED']._serialized_start=1229
+  _globals['_RUNSTARTED']._serialized_end=1260
+  _globals['_OUTPUTCHUNK']._serialized_start=1263
+  _globals['_OUTPUTCHUNK']._serialized_end=1440
+  _globals['_OUTPUTCHUNK_CHANNEL']._serialized_start=1366
+  _globals['_OUTPUTCHUNK_CHANNEL']._serialized_end=1440
+  _globals['_RUNHEARTBEAT']._serialized_start=1442
+  _globals['_RUNHEARTBEAT']._serialized_end=1456
+  _globals['_RUNRESULT']._serialized_start=1459
+  _globals['_RUNRESULT']._serialized_end=1753
+  _globals['_RUNRESULT_STATUS']._serialized_start=1637
+  _globals['_RUNRESULT_STATUS']._serialized_end=1753
+  _globals['_CANCELRUNREQUEST']._serialized_start=1755
+  _globals['_CANCELRUNREQUEST']._serialized_end=1811
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1813
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1847
+  _globals['_SESSIONREQUEST']._serialized_start=1849
+  _globals['_SESSIONREQUEST']._serialized_end=1919
+  _globals['_SESSIONCOMMAND']._serialized_start=1922
+  _globals['_SESSIONCOMMAND']._serialized_end=2052
+  _globals['_SESSIONRESPONSE']._serialized_start=2054
+  _globals['_SESSIONRESPONSE']._serialized_end=2121
+  _globals['_SESSIONEVENT']._serialized_start=2123
+  _globals['_SESSIONEVENT']._serialized_end=2198
+  _globals['_RUNNERSERVICE']._serialized_start=2201
+  _globals['_RUNNERSERVICE']._serialized_end=2468
 # @@protoc_insertion_point(module_scope)

@@ -120,15 +120,15 @@ class RunContext(_message.Message):
     PACK_FIELD_NUMBER: _builtins.int
     PACK_PATH_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
-    TRACE_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     action_ref: _builtins.str
     pack: _builtins.str
     pack_path: _builtins.str
     """Absolute path of the pack's folder."""
     user: _builtins.str
-    @_builtins.property
-    def trace(self) -> _types_pb2.TraceContext: ...
+    trace_id: _builtins.str
+    """The trace that the execution is part of, or empty."""
     def __init__(
         self,
         *,
@@ -137,11 +137,11 @@ class RunContext(_message.Message):
         pack: _builtins.str = ...,
         pack_path: _builtins.str = ...,
         user: _builtins.str = ...,
-        trace: _types_pb2.TraceContext | None = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_ref", b"action_ref", "execution_id", b"execution_id", "pack", b"pack", "pack_path", b"pack_path", "trace", b"trace", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_ref", b"action_ref", "execution_id", b"execution_id", "pack", b"pack", "pack_path", b"pack_path", "trace_id", b"trace_id", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,22 +410,19 @@ class CancelRunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    reason: _builtins.str
     requested_by: _builtins.str
-    """The user who asked."""
+    """The user who asked; empty when the host itself gave the run up."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
-        reason: _builtins.str = ...,
         requested_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "requested_by", b"requested_by", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested_by", b"requested_by", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
