@@ -216,6 +216,11 @@ class Dispatcher:
         run = self._runs.get(execution_id)
         return None if run is None else run.execution
 
+    def live_output(self, execution_id: str) -> Sequence[OutputRecord]:
+        """Return what an execution printed that may not be in the store yet."""
+        run = self._runs.get(execution_id)
+        return () if run is None else tuple(run.output)
+
     def active(self) -> int:
         """Return how many executions are with a runner."""
         return len(self._runs)
@@ -293,16 +298,17 @@ class Dispatcher:
         self._spawn(self._save_progress(run))
 
     async def _save_progress(self, run: _Run) -> None:
-        announced, run.announced = run.announced, []
-        output, run.output = run.output, []
+        announced, output = tuple(run.announced), tuple(run.output)
         if not announced and not output:
             return
         try:
             await self._save(run.execution, announced, [OUTPUTS.put(o) for o in output])
         except StoreFull as error:
-            run.announced[:0] = announced
-            run.output[:0] = output
             log.warning("progress is not durable yet", execution=run.execution.id, reason=str(error))
+            return
+        # What came meanwhile stands behind what was saved; readers never miss a piece in between.
+        del run.announced[: len(announced)]
+        del run.output[: len(output)]
 
     def _printed(self, run: _Run, chunks: Sequence[OutputChunk]) -> None:
         for chunk in chunks:
@@ -325,9 +331,8 @@ class Dispatcher:
         if run.timer is not None:
             run.timer.cancel()
         run.execution = ended = self._ended(run.execution, outcome)
-        announced, run.announced = [*run.announced, execution_announcement(ended)], []
-        output, run.output = run.output, []
-        await self._save_for_sure(ended, announced, [OUTPUTS.put(o) for o in output])
+        announced = (*run.announced, execution_announcement(ended))
+        await self._save_for_sure(ended, announced, [OUTPUTS.put(o) for o in run.output])
         self._requests.run_ended(ended.id)
         self._runs.pop(ended.id, None)
         self._tell(ended, "update")

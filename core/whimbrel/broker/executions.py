@@ -351,10 +351,12 @@ class Executions:
 
     def output(self, execution_id: str, *, channel: str = "all") -> list[OutputRecord]:
         """Return what the execution printed so far, in order."""
-        prefix = f"{self.get(execution_id).id}/"
-        total = self._store.count("output")
-        records = OUTPUTS.page(self._store, limit=max(total, 1), prefix=prefix, ascending=True)
-        return [r for r in records if channel in ("all", r.output_type)]
+        execution_id = self.get(execution_id).id
+        live = self._dispatcher.live_output(execution_id)
+        total = max(1, self._store.count("output"))
+        kept = OUTPUTS.page(self._store, limit=total, prefix=f"{execution_id}/", ascending=True)
+        records = {record.id: record for record in (*kept, *live)}
+        return [r for r in records.values() if channel in ("all", r.output_type)]
 
     def children(self, execution_id: str, depth: int = -1) -> list[Execution]:
         """Return the descendants, depth first; `depth` 1 are the children alone, -1 all."""

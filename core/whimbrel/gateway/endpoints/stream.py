@@ -43,7 +43,7 @@ def frame(name: str, data: Any) -> bytes:
 
 
 async def stream(broker: BrokerPort, request: Request) -> Reply:
-    """Send events as they happen, until the asked end."""
+    """Send events as they happen, until the asked end; of the execution that ends it, all output."""
     query = request.query
     names = _names(query["events"] or DEFAULT_EVENTS)
     return Reply(stream=_frames(broker, names, query), content_type=EVENT_STREAM)
@@ -75,6 +75,11 @@ async def _frames(
     listened = (*names, end_event) if end_event else names
     with broker.stream.subscribe(listened) as events:
         yield HEARTBEAT
+        sent: set[str] = set()
+        if end_id and OUTPUT_EVENT in names:
+            for record in broker.executions.output(end_id):
+                sent.add(record.id)
+                yield frame(OUTPUT_EVENT, record)
         if end_event and end_id and (over := _already_over(broker, end_id)):
             yield frame(UPDATE_EVENT, over)
             return
@@ -83,7 +88,7 @@ async def _frames(
             if event is None:
                 yield HEARTBEAT
                 continue
-            if wanted(event):
+            if wanted(event) and event.data.get("id") not in sent:
                 yield frame(event.name, event.data)
             if _ends(event, end_event, end_id):
                 return
