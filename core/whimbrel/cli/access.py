@@ -1,7 +1,9 @@
 """Logging in: a token from user and password, kept for the commands to come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
+from typing import Any
 
 from whimbrel.cli import credentials, render
 from whimbrel.cli.api import Api
@@ -19,7 +21,8 @@ def with_credentials(target: Target, shell: Shell, debug: Callable[[str], None] 
         return target._replace(token=kept.token)
     if not target.username or not target.password:
         return target
-    made = Api(target, debug).log_in(target.username, target.password, None)
+    with closing(Api(target, debug)) as server:
+        made = server.log_in(target.username, target.password, None)
     if target.cache_token:
         _keep(target, str(made["user"]), str(made["token"]), str(made["expiry"]))
     return target._replace(token=str(made["token"]))
@@ -31,7 +34,7 @@ def login(invocation: Invocation) -> int:
     password = _password(invocation)
     target = invocation.target
     try:
-        made = _api(invocation).log_in(user, password, invocation.number("ttl"))
+        made = _logged_in(invocation, user, password)
     except Refused as error:
         raise CommandFailed(f"Failed to log in as {user}: {error}") from error
     keep_password = invocation.switch("write_password")
@@ -48,9 +51,7 @@ def login(invocation: Invocation) -> int:
 
 def auth(invocation: Invocation) -> int:
     """Print a new token."""
-    made = _api(invocation).log_in(
-        invocation.text("username"), _password(invocation), invocation.number("ttl")
-    )
+    made = _logged_in(invocation, invocation.text("username"), _password(invocation))
     if invocation.switch("only_token"):
         invocation.shell.say(str(made["token"]))
     else:
@@ -82,10 +83,11 @@ def whoami(invocation: Invocation) -> int:
     return 0
 
 
-def _api(invocation: Invocation) -> Api:
-    """Return the server without credentials: who logs in has none, or wants others."""
+def _logged_in(invocation: Invocation, user: str, password: str) -> Mapping[str, Any]:
+    """Return a new token. The stored credentials play no part: who logs in has none, or wants others."""
     debug = invocation.shell.note if invocation.flags.get("debug") else None
-    return Api(invocation.target, debug)
+    with closing(Api(invocation.target, debug)) as server:
+        return server.log_in(user, password, invocation.number("ttl"))
 
 
 def _password(invocation: Invocation) -> str:

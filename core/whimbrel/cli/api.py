@@ -5,6 +5,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -101,16 +102,19 @@ class Api:
         url = base + path + _query_text(query)
         sent = self._headers(anonymous=anonymous) | dict(headers or {})
         number = self._show_request(method, url, sent, body)
-        response = self._exchange(method, url, sent, body)
-        data = response.read()
+        response, data = self._exchange(method, url, sent, body)
         self._show_answer(number, data)
         if response.status >= 300:
             raise _refusal(response, data)
         lowered = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, lowered, data)
 
-    def events(self, path: str, query: Query) -> Iterator[tuple[str, str]]:
-        """Yield name and data of each event of a stream until the server ends it."""
+    @contextmanager
+    def events(self, path: str, query: Query) -> Iterator[Iterator[tuple[str, str]]]:
+        """Open a stream; what is given yields name and data of each event until the server ends it.
+
+        Nothing that happens once the block has begun is missed.
+        """
         url = self.target.stream_url + path + _query_text(query)
         headers = self._headers(anonymous=False) | {"Accept": "text/event-stream"}
         self._show_request("GET", url, headers, None)
@@ -120,16 +124,21 @@ class Api:
             response = connection.getresponse()
             if response.status >= 300:
                 raise _refusal(response, response.read())
-            yield from _frames(response)
+            yield _frames(response)
         except (OSError, http.client.HTTPException) as error:
             raise _unreachable(url, error) from error
         finally:
             connection.close()
 
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        while self._connections:
+            self._connections.popitem()[1].close()
+
     # ---------------------------------------------------------------- connection
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         """Send a request over the open connection; one that the server had closed is opened anew."""
         origin = url.split("/", 3)[2]
         known = self._connections.pop(origin, None)
@@ -139,6 +148,7 @@ class Api:
             try:
                 live.request(method, _request_target(url), body=body, headers=dict(headers))
                 response = live.getresponse()
+                data = response.read()
             except (OSError, http.client.HTTPException) as error:
                 live.close()
                 # Only what changes nothing may be sent twice.
@@ -146,7 +156,7 @@ class Api:
                     raise _unreachable(url, error) from error
                 continue
             self._connections[origin] = live
-            return response
+            return response, data
         raise AssertionError("the second try returns or raises")
 
     def _open(self, url: str, timeout_seconds: float) -> http.client.HTTPConnection:

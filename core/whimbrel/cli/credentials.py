@@ -98,11 +98,11 @@ def write_user(path: Path, user: str, password: str | None) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, in a folder that is made private when it is new.
+    """Write a file that its owner alone can read; folders that are made for it are private, too.
 
     Readers see the old text or the new one, whole.
     """
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    _make_private(path.parent)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(partial, flags, FILE_MODE), "w", encoding="utf-8") as file:
@@ -114,6 +114,12 @@ def write_private(path: Path, text: str) -> None:
 def is_open(path: Path) -> bool:
     """Return whether others than the owner can read the file."""
     return bool(path.stat().st_mode & 0o077)
+
+
+def _make_private(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=FOLDER_MODE)
 
 
 def _in_utc(moment: datetime) -> datetime:

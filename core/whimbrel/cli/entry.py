@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TextIO
 
 from whimbrel.cli import catalog, grammar
@@ -47,8 +48,7 @@ def run(words: Sequence[str], shell: Shell) -> int:
             return print_config(parsed.flags, shell)
         if parsed.command is None:
             raise Usage("", help_text=grammar.top_help())
-        invocation = Invocation(parsed.command, parsed.values, parsed.flags, shell)
-        code: int = grammar.load(parsed.command.handler)(invocation)
+        code = _carried_out(Invocation(parsed.command, parsed.values, parsed.flags, shell))
     except grammar.HelpAsked as help_asked:
         shell.output.write(help_asked.text)
         return 0
@@ -58,6 +58,12 @@ def run(words: Sequence[str], shell: Shell) -> int:
     except WhimbrelError as error:
         return _failed(error, shell)
     return code
+
+
+def _carried_out(invocation: Invocation) -> int:
+    with closing(invocation):
+        code: int = grammar.load(invocation.command.handler)(invocation)
+        return code
 
 
 def version(invocation: Invocation) -> int:

@@ -140,6 +140,7 @@ def _result(invocation: Invocation, started: Mapping[str, Any], *, waits: bool) 
     if invocation.switch("tail"):
         shell.say(f'Tailing execution "{identifier}"')
         follow(invocation, started)
+        shell.say("")
     try:
         ended = _wait(invocation, started)
     except KeyboardInterrupt:

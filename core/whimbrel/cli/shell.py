@@ -110,6 +110,11 @@ class Invocation:
             self._api = Api(access.with_credentials(self.target, self.shell, debug), debug)
         return self._api
 
+    def close(self) -> None:
+        """Give back what the command held."""
+        if self._api is not None:
+            self._api.close()
+
     @property
     def format(self) -> str:
         """How to answer: `json`, `yaml`, or empty for people."""

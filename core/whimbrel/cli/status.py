@@ -7,7 +7,7 @@ from whimbrel.cli import render
 from whimbrel.cli.failures import CommandFailed, Refused
 from whimbrel.cli.shell import Invocation
 
-PLUGIN_COLUMNS = ("name", "kind", "state", "pid", "runs", "detail")
+PLUGIN_COLUMNS = ("name", "kind", "version", "state", "restarts", "active_runs", "message")
 UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 

@@ -1,7 +1,7 @@
 """The output of an execution and its tasks, while it comes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from whimbrel.cli import executions, render
@@ -44,7 +44,8 @@ def follow(invocation: Invocation, execution: Mapping[str, Any]) -> None:
         "end_execution_id": identifier,
         "events": f"{UPDATED},{OUTPUT}",
     }
-    _Tail(invocation, identifier).show(invocation.api.events("/stream", query))
+    with invocation.api.events("/stream", query) as events:
+        _Tail(invocation, identifier).show(events)
 
 
 def _show_ended(invocation: Invocation, execution: Mapping[str, Any]) -> None:
@@ -70,6 +71,7 @@ class _Tail:
     def __init__(self, invocation: Invocation, identifier: str) -> None:
         self._shell = invocation.shell
         self._identifier = identifier
+        self._path = f"/executions/{segment(identifier)}"
         self._kind = invocation.text("type")
         self._metadata = invocation.switch("include_metadata")
         self._family = {identifier}
@@ -78,11 +80,14 @@ class _Tail:
         self._after_blank = True
         self._api = invocation.api
 
-    def show(self, events: Any) -> None:
+    def show(self, events: Iterator[tuple[str, str]]) -> None:
         """Print what the events tell until the execution has ended."""
         self._tell(f"Execution {self._identifier} has started.")
-        # It may have ended between the question for it and the start of the stream.
-        if self._has_ended():
+        # It may have ended between the question for it and the opening of the stream.
+        status = self._status()
+        if status in render.FINAL:
+            self._write(self._api.get(f"{self._path}/output").body.decode("utf-8", "replace"))
+            self._end(status)
             return
         for name, data in events:
             event = json.loads(data)
@@ -90,16 +95,13 @@ class _Tail:
                 self._output(event)
             elif name == UPDATED and self._update(event):
                 return
-        self._has_ended()
+        status = self._status()
+        if status not in render.FINAL:
+            raise CommandFailed(f"the stream ended, but {self._identifier} goes on; tail it again")
+        self._end(status)
 
-    def _has_ended(self) -> bool:
-        found = self._api.get(f"/executions/{segment(self._identifier)}").document()
-        if found.get("status") not in render.FINAL:
-            return False
-        output = self._api.get(f"/executions/{segment(self._identifier)}/output")
-        self._shell.output.write(output.body.decode("utf-8", "replace"))
-        self._end(str(found["status"]))
-        return True
+    def _status(self) -> str:
+        return str(self._api.get(self._path).document().get("status"))
 
     def _output(self, event: Mapping[str, Any]) -> None:
         if event.get("execution_id") not in self._family:
@@ -110,6 +112,11 @@ class _Tail:
         text = str(event.get("data") or "")
         if self._metadata:
             text = f"[{event.get('timestamp')}][{kind}] {text}"
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
         self._shell.output.write(text)
         self._shell.output.flush()
         self._mid_line = not text.endswith("\n")
@@ -138,15 +145,15 @@ class _Tail:
         return False
 
     def _end(self, status: str) -> None:
-        self._tell(_completed(self._identifier, status))
+        self._tell(_completed(self._identifier, status), last=True)
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, *, last: bool = False) -> None:
         """Print a line of our own between blank lines, so that it stands apart from the output."""
         if self._mid_line:
             self._shell.say("")
         if not self._after_blank:
             self._shell.say("")
-        self._shell.say(f"{text}\n")
+        self._shell.say(text if last else f"{text}\n")
         self._mid_line, self._after_blank = False, True
         self._shell.output.flush()
 
