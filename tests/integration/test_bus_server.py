@@ -1,6 +1,7 @@
 """The embedded server's life: start, death, restart, end, and what lies on the disk."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -176,7 +178,7 @@ def test_the_publisher_can_publish_and_no_more(tmp_path: Path) -> None:
             watched = await client.subscribe("whimbrel.>")
             for _ in range(2):  # the client's first PING may overtake its SUB
                 await client.flush()
-            await bus.announce([Announcement("whimbrel.pack.loaded.core", "m", b"{}")])
+            await bus.announce([pack("m")])
             assert (await watched.next_msg(5)).subject == "whimbrel.pack.loaded.core"
 
     run(scenario)
@@ -224,7 +226,7 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged(tmp_path: Path) ->
             ) as client:
                 await client.jetstream().publish(EVENT, b"kept", timeout=5)
             killed = await kill(server)
-            await bus.announce([Announcement("whimbrel.pack.loaded.core", "m", b"{}")])
+            await bus.announce([pack("m")])
             async with asyncio.TaskGroup() as tasks:
                 receiver = tasks.create_task(bus.receive(accepted_into(accepted)))
                 assert (await accepted.get()).data == b"kept"
@@ -262,6 +264,52 @@ def test_receiving_goes_on_over_restarts(tmp_path: Path) -> None:
             receiver.cancel()
 
     run(scenario)
+
+
+def test_announcing_goes_on_over_kills_in_the_middle_of_writing(tmp_path: Path) -> None:
+    """However a connection breaks, the next one follows, and every announcement gets through."""
+    sent: list[int] = []
+
+    async def scenario() -> None:
+        async with (
+            embedded(tmp_path) as server,
+            bus_on(server) as bus,
+            asyncio.TaskGroup() as tasks,
+        ):
+
+            async def announce_on() -> None:
+                for number in itertools.count():
+                    await for_sure(bus, [pack(f"{number}.{part}") for part in range(64)])
+                    sent.append(number)
+
+            announcing = [tasks.create_task(announce_on()) for _ in range(4)]
+            for _ in range(4):
+                killed_after = len(sent)
+                await kill(server)
+                await until(partial(is_longer, sent, killed_after + 8))
+            for task in announcing:
+                task.cancel()
+
+    run(scenario)
+
+
+def is_longer(items: list[int], length: int) -> bool:
+    """Say whether there are more items than `length`."""
+    return len(items) > length
+
+
+async def for_sure(bus: NatsBus, batch: list[Announcement]) -> None:
+    """Announce until it worked, as the outbox does."""
+    while True:
+        try:
+            return await bus.announce(batch)
+        except BusDown:
+            continue
+
+
+def pack(message_id: str) -> Announcement:
+    """Return an announcement."""
+    return Announcement("whimbrel.pack.loaded.core", message_id, b"{}")
 
 
 def test_the_server_is_gone_soon_after_a_killed_broker(tmp_path: Path) -> None:
@@ -403,7 +451,7 @@ def test_a_deleted_stream_is_made_again(tmp_path: Path) -> None:
             await nats.connect(server.url, nkeys_seed_str=server.credentials.seed) as client,
         ):
             await client.jetstream().delete_stream("WHIMBREL_ANNOUNCE")
-            await bus.announce([Announcement("whimbrel.pack.loaded.core", "m", b"{}")])
+            await bus.announce([pack("m")])
             assert (await client.jetstream().stream_info("WHIMBREL_ANNOUNCE")).state.messages == 1
 
     run(scenario)
@@ -441,6 +489,6 @@ def test_a_bus_without_its_server_says_so(tmp_path: Path, monkeypatch: pytest.Mo
                 await stack.aclose()
                 await until(lambda: not bus.connected)
                 with pytest.raises(BusDown, match="cannot be reached"):
-                    await bus.announce([Announcement("whimbrel.pack.loaded.core", "m", b"{}")])
+                    await bus.announce([pack("m")])
 
     run(scenario)
