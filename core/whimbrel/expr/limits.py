@@ -8,7 +8,8 @@ from whimbrel.expr.errors import LIMIT, ExpressionError
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a template engine; a template that crosses one fails with `limit_exceeded`.
 
-    `template_chars` and `template_tags` bound the source text and its `{{`, `{%` marks;
+    `template_chars`, `template_tags` and `expression_chars` bound the source text, its marks `{{`
+    and `{%`, and all that stands between marks;
     `steps` the loop rounds and macro calls of one rendering (a `range` costs one per 16 numbers);
     `output_chars` everything one rendering prints, macros and captured blocks included;
     `range_size` the numbers of one `range`;
@@ -18,10 +19,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     template_chars: int = 262_144
     template_tags: int = 4_096
-    steps: int = 250_000
+    expression_chars: int = 32_768
+    steps: int = 125_000
     range_size: int = 100_000
     output_chars: int = 16_777_216
-    value_size: int = 4_194_304
+    value_size: int = 8_388_608
     cached_templates: int = 4_096
 
 
@@ -42,6 +44,11 @@ class Budget:
         self._limits = limits
         self._steps = 0
         self._output = 0
+
+    @property
+    def steps_left(self) -> int:
+        """How many steps can still be taken."""
+        return self._limits.steps - self._steps
 
     def step(self, count: int, chars: int) -> None:
         """Take `count` steps that print `chars` characters of literal text."""

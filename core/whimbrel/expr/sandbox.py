@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Never
 
 from jinja2 import StrictUndefined, Undefined, nodes, pass_context
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment, modifies_known_mutable
 from jinja2.utils import generate_lorem_ipsum
 from markupsafe import Markup
@@ -19,7 +19,11 @@ from whimbrel.expr.limits import Budget, Limits
 
 _TICK = " tick"
 _CONCAT = " concat"
+_BUILD = " build"
+# About a microsecond each: a step, numbers of a range, values looked at, a macro's frame.
 _RANGE_PER_STEP = 16
+_NODES_PER_STEP = 16
+_MACRO_STEPS = 10
 
 
 class WouldModifyError(Exception):
@@ -70,15 +74,14 @@ class Sandbox(SandboxedEnvironment):
         self.limits = limits
         self.decrypter = decrypter
         self.modifying = modifying
-        self.filters |= sizes.bounded_filters(limits)
-        self.filters |= {spec.name: _defined(spec.call) for spec in FUNCTIONS}
-        self.filters["regex_replace"] = sizes.bounded(
-            limits, self.filters["regex_replace"], sizes.check_regex_replace
-        )
+        functions = {spec.name: _defined(spec.call) for spec in FUNCTIONS}
         if inner:
             # A nested value is escaped by being a value; a second time would show.
-            self.filters["json_escape"] = _defined(_unescaped)
-        self.filters |= {_TICK: _tick, _CONCAT: _concat}
+            functions["json_escape"] = _defined(_unescaped)
+        self.filters = {
+            name: _metered(name, function) for name, function in (self.filters | functions).items()
+        }
+        self.filters |= {_TICK: _tick, _CONCAT: _concat, _BUILD: _build}
         self.globals |= {"range": _range, "lipsum": _lipsum}
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
@@ -99,14 +102,24 @@ class Sandbox(SandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute `left operator right` unless the result would be over `value_size`."""
+        assert isinstance(context, BudgetedContext)
+        for value in (left, right):
+            if isinstance(value, list | tuple):
+                _visit(context, value)
         sizes.check_operation(self.limits, operator, left, right)
         return super().call_binop(context, operator, left, right)
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function of a template, checking the methods of text that can blow it up."""
-        owner = getattr(obj, "__self__", None)
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of a template, checking what could blow up."""
+        assert isinstance(context, BudgetedContext)
+        for value in (*args, *kwargs.values()):
+            _visit(context, value)
+        method = getattr(obj, "__wrapped__", obj)
+        owner = getattr(method, "__self__", None)
         if isinstance(owner, str | list):
-            args = sizes.check_method(self.limits, owner, obj.__name__, args, kwargs)
+            args = sizes.check_method(self.limits, owner, method.__name__, args, kwargs)
+        elif isinstance(obj, Macro):
+            context.budget.step(_MACRO_STEPS, 0)
         return super().call(context, obj, *args, **kwargs)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -121,46 +134,62 @@ class Sandbox(SandboxedEnvironment):
 
 
 def _meter(template: nodes.Template) -> None:
-    """Make every loop round, macro call and block spend, and every `~` check its length."""
+    """Make loops, blocks, macros, `~` and the building of lists and objects spend."""
+    _meter_values(template)
     for loop in template.find_all(nodes.For):
         if loop.test is not None:
             loop.test = nodes.And(_spend(loop, 0), loop.test, lineno=loop.lineno)
     for repeated in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
-        chars = _literal_chars(repeated)
+        chars = sum(len(data.data) for data in repeated.find_all(nodes.TemplateData))
         statement = nodes.ExprStmt(_spend(repeated, chars), lineno=repeated.lineno)
         repeated.body.insert(0, statement)  # type: ignore[attr-defined]  # all four have a body
-    _meter_concatenation(template)
 
 
 def _spend(node: nodes.Node, chars: int) -> nodes.Filter:
-    lineno = node.lineno
-    return nodes.Filter(nodes.Const(chars, lineno=lineno), _TICK, [], [], None, None, lineno=lineno)
+    return _filter(nodes.Const(chars, lineno=node.lineno), _TICK)
 
 
-def _literal_chars(node: nodes.Node) -> int:
-    return sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def _meter_concatenation(node: nodes.Node) -> None:
+def _meter_values(node: nodes.Node) -> None:
     for name, value in node.iter_fields():
         if isinstance(value, list):
-            value[:] = [_metered(item) for item in value]
+            value[:] = [_metered_value(item) for item in value]
         elif isinstance(value, nodes.Node):
-            setattr(node, name, _metered(value))
+            setattr(node, name, _metered_value(value))
 
 
-def _metered(node: Any) -> Any:
+def _metered_value(node: Any) -> Any:
     if not isinstance(node, nodes.Node):
         return node
-    _meter_concatenation(node)
-    if not isinstance(node, nodes.Concat):
+    _meter_values(node)
+    if isinstance(node, nodes.Concat):
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), _CONCAT)
+    if not isinstance(node, nodes.List | nodes.Tuple | nodes.Dict):
         return node
-    parts = nodes.List(node.nodes, lineno=node.lineno)
-    return nodes.Filter(parts, _CONCAT, [], [], None, None, lineno=node.lineno)
+    if isinstance(node, nodes.Tuple) and node.ctx != "load":
+        return node
+    # Constants cannot share, and so cannot grow.
+    if all(isinstance(part, nodes.Const) for part in node.find_all(nodes.Expr)):
+        return node
+    return _filter(node, _BUILD)
+
+
+def _visit(context: BudgetedContext, value: object) -> None:
+    """Spend for looking at all of `value`; raise `limit_exceeded` when it is too large to print."""
+    if isinstance(value, sizes.CONTAINERS):
+        budget = context.budget
+        seen, size = sizes.measure(value, (budget.steps_left + 1) * _NODES_PER_STEP)
+        budget.step(seen // _NODES_PER_STEP, 0)
+        sizes.check(_limits(context), size)
 
 
 @pass_context
 def _printed(context: BudgetedContext, value: object) -> str:
+    if not isinstance(value, str):
+        _visit(context, value)
     text = value if isinstance(value, Markup) else str(value)
     context.budget.printed(len(text))
     return text
@@ -174,9 +203,16 @@ def _tick(context: BudgetedContext, chars: int) -> bool:
 
 @pass_context
 def _concat(context: BudgetedContext, parts: Sequence[object]) -> str:
+    _visit(context, parts)
     texts = [str(part) for part in parts]
     sizes.check(_limits(context), sum(map(len, texts)))
     return "".join(texts)
+
+
+@pass_context
+def _build(context: BudgetedContext, value: object) -> object:
+    _visit(context, value)
+    return value
 
 
 @pass_context
@@ -199,6 +235,31 @@ def _lipsum(
 ) -> str:
     context.budget.step(n * max // _RANGE_PER_STEP, 0)
     return generate_lorem_ipsum(n, html, min, max)
+
+
+def _metered(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that spends for what it looks at and asks the check of its name."""
+    test = sizes.FILTER_CHECKS.get(name)
+    shallow = name in sizes.SHALLOW_FILTERS
+    passed = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
+
+    @pass_context
+    def metered(context: BudgetedContext, value: Any = None, /, *args: Any, **kwargs: Any) -> Any:
+        if not shallow:
+            _visit(context, value)
+        elif isinstance(value, list | tuple | dict):
+            context.budget.step(len(value) // _NODES_PER_STEP, 0)
+        if test is not None:
+            test(_limits(context), value, *args, **kwargs)
+        if passed == "context":
+            return function(context, value, *args, **kwargs)
+        if passed == "eval_context":
+            return function(context.eval_ctx, value, *args, **kwargs)
+        if passed == "environment":
+            return function(context.environment, value, *args, **kwargs)
+        return function(value, *args, **kwargs)
+
+    return metered
 
 
 def _defined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from whimbrel.expr.limits import DEFAULT_LIMITS, Budget, Limits, exceeded
 from whimbrel.expr.sandbox import BudgetedContext, Sandbox, WouldModifyError
 
 _LINE_BREAK = re.compile(r"\r\n|\r")
+_TAG = re.compile(r"\{[{%].*?(?:[}%]\}|\Z)", re.DOTALL)
 _NESTING_MAX = 64
 
 
@@ -65,8 +66,11 @@ class Compiled:
 
     def _run(self, context: Mapping[str, Any]) -> str:
         template = self._template
-        names = template.new_context(dict(context))
-        assert isinstance(names, BudgetedContext)
+        sandbox = template.environment
+        # Not `new_context`: going through its chained maps costs as much as the rest.
+        names = BudgetedContext(
+            sandbox, {**sandbox.globals, **context}, template.name, template.blocks
+        )
         names.budget = Budget(self._templates.limits)
         return "".join(template.root_render_func(names))
 
@@ -113,6 +117,9 @@ class Templates:
         tags = text.count("{{") + text.count("{%")
         if tags > self.limits.template_tags:
             raise exceeded("a template's number of tags", tags, self.limits.template_tags)
+        chars = sum(len(tag[0]) for tag in _TAG.finditer(text))
+        if chars > self.limits.expression_chars:
+            raise exceeded("the code of a template", chars, self.limits.expression_chars)
 
     def render(self, text: str, context: Mapping[str, Any]) -> str:
         """Return `text` with its expressions filled in from `context`."""

@@ -14,6 +14,8 @@ from whimbrel.expr.json_text import decode
 from whimbrel.expr.limits import exceeded
 
 INDENT_MAX = 64
+NESTING_MAX = 200
+_NESTING_MARKS = "[{-:?"
 
 
 def not_encodable(value: object) -> Never:
@@ -74,11 +76,27 @@ class _Loader(yaml.CSafeLoader):
 
 def from_yaml_string(value: object) -> Any:
     """Return the value of YAML text; other values are printed first."""
+    text = str(value)
     try:
+        _check_nesting(text)
         # A subclass of the safe loader, which builds plain values only.
-        return yaml.load(str(value), Loader=_Loader)  # noqa: S506
+        return yaml.load(text, Loader=_Loader)  # noqa: S506
     except yaml.YAMLError as error:
         raise ExpressionError(str(error), category="invalid_yaml") from error
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse what would exhaust the stack of the parser's C code."""
+    if sum(map(text.count, _NESTING_MARKS)) <= NESTING_MAX:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > NESTING_MAX:
+                raise exceeded("nesting of YAML", depth, NESTING_MAX)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def to_yaml_string(value: object, indent: int | None = None, allow_unicode: bool = True) -> str:

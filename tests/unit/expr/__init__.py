@@ -1,0 +1,1 @@
+"""Expressions: templates, functions, datastore references, the datastore cipher, JSONPath."""
