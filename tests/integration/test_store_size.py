@@ -4,6 +4,7 @@ import asyncio
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,16 @@ def big(number: int) -> Put:
     return Put("t", f"{number:05}", BLOCK, (("i", "x"), ("n", str(number))))
 
 
-async def fill(store: LmdbStore) -> int:
+def small(number: int) -> Put:
+    """Return the put of a record that shares a page with others."""
+    return Put("small", f"{number:05}", BLOCK[:500])
+
+
+async def fill(store: LmdbStore, put: Callable[[int], Put] = big) -> int:
     """Write until the store is full; return how many records it took."""
     for number in range(100_000):
         try:
-            await store.commit([big(number)])
+            await store.commit([put(number)])
         except StoreFull:
             return number
     raise AssertionError("never full")
@@ -79,6 +85,8 @@ def test_a_full_store_can_be_emptied(tmp_path: Path) -> None:
             assert 4 * MIB / len(BLOCK) / 2 < taken < 4 * MIB / len(BLOCK)
             assert (store.count("t"), store.count("t", index=("i", "x"))) == (taken, taken)
             assert store.get("t", f"{taken:05}") is None
+            # Fill the last pages too: a delete then finds none to copy the pages it changes to.
+            assert await fill(store, small) > 0
 
             for number in range(taken):
                 await store.commit([Delete("t", f"{number:05}")])
