@@ -22,42 +22,68 @@ class FrameQueue(Generic[Item]):
         self._items: list[Item] = []
         self._sizes: list[int] = []
         self._unsent_bytes = 0
-        self._queued = asyncio.Event()
+        self._due = asyncio.Event()
         self._room = asyncio.Event()
-        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._finished = False
 
     def put(self, item: Item, size_bytes: int = 0) -> None:
         """Queue an item; `size_bytes` matters only when it is large."""
-        if self._closed:
+        if self._finished:
             return
-        self._items.append(item)
-        self._sizes.append(size_bytes)
-        self._unsent_bytes += size_bytes
-        self._queued.set()
+        self._append(item, size_bytes)
+        self._due.set()
+
+    def put_patiently(self, item: Item, patience_seconds: float) -> None:
+        """Queue a small item that would rather travel with the next one than cost a frame."""
+        if self._finished:
+            return
+        self._append(item, 0)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(patience_seconds, self._due.set)
 
     async def take(self) -> list[Item]:
-        """Return the next frame's items, at least one; waits for it."""
-        while not self._items:
-            self._queued.clear()
-            await self._queued.wait()
-        if self._unsent_bytes <= FRAME_BYTES:
-            taken, self._items, self._sizes, self._unsent_bytes = self._items, [], [], 0
-        else:
+        """Return the next frame's items; waits for them. None are left when it is empty."""
+        while not self._due.is_set():
+            await self._due.wait()
+        if self._unsent_bytes > FRAME_BYTES:
             taken = self._take_some()
+        else:
+            taken, self._items, self._sizes, self._unsent_bytes = self._items, [], [], 0
+            self._rest()
         self._room.set()
         return taken
 
     async def drained(self) -> None:
         """Wait while too much is unsent."""
-        while self._unsent_bytes > UNSENT_BYTES and not self._closed:
+        while self._unsent_bytes > UNSENT_BYTES and not self._finished:
             self._room.clear()
             await self._room.wait()
 
-    def close(self) -> None:
-        """Drop what is queued and all that follows; nobody reads it."""
-        self._closed = True
-        self._items, self._sizes = [], []
+    def finish(self) -> None:
+        """Take no more items; `take` returns what is queued, and then nothing."""
+        self._finished = True
+        self._due.set()
         self._room.set()
+
+    def drop(self) -> None:
+        """Finish, and forget what is queued: nobody reads it."""
+        self._items, self._sizes, self._unsent_bytes = [], [], 0
+        self.finish()
+
+    def _append(self, item: Item, size_bytes: int) -> None:
+        self._items.append(item)
+        self._sizes.append(size_bytes)
+        self._unsent_bytes += size_bytes
+
+    def _rest(self) -> None:
+        """Nothing is queued: wait for the next item, unless there will be none."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._finished:
+            self._due.clear()
 
     def _take_some(self) -> list[Item]:
         count = frame_bytes = 0

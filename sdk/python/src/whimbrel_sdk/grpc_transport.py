@@ -21,6 +21,9 @@ from whimbrel_sdk.wire.plugin.v1 import runner_service_pb2_grpc as runner_servic
 PROTOCOL = 1
 SERVICES = ("whimbrel.plugin.v1.PluginService", "whimbrel.plugin.v1.RunnerService")
 CAPABILITIES = ("runner.session",)
+STARTED_PATIENCE_SECONDS = 0.01
+"""How long the news that a run has started may wait for company in its frame."""
+
 CLOSE_GRACE_SECONDS = 1.0
 
 Request = TypeVar("Request")
@@ -36,8 +39,11 @@ class WireSink:
         self._sequences: dict[str, int] = {}
 
     def started(self, run_id: str, *, duplicate: bool) -> None:
-        """Queue the first event of a run."""
-        self._put(run_id, wire.RunEvent(started=wire.RunStarted(duplicate=duplicate)))
+        """Queue the first event of a run; most runs are short, so it waits for the next."""
+        self._sequences[run_id] = 1
+        event = wire.RunEvent(sequence=1, started=wire.RunStarted(duplicate=duplicate))
+        item = wire.SessionEvent(run_id=run_id, event=event)
+        self.queue.put_patiently(item, STARTED_PATIENCE_SECONDS)
 
     def output(self, run_id: str, channel: str, data: bytes, offset: int) -> None:
         """Queue a chunk."""
@@ -133,6 +139,7 @@ class RunnerService(runner_service.RunnerServiceServicer):
     def __init__(self, table: RunTable, plugin_half: PluginService) -> None:
         self._table = table
         self._plugin_half = plugin_half
+        self._sessions: set[WireSink] = set()
 
     async def Run(  # noqa: N802 - the contract's name
         self,
@@ -152,8 +159,7 @@ class RunnerService(runner_service.RunnerServiceServicer):
                 if events[-1].HasField("result"):
                     return
         finally:
-            sink.queue.close()
-            self._table.leave(sink)
+            self._forget(sink)
 
     async def CancelRun(  # noqa: N802 - the contract's name
         self,
@@ -171,16 +177,33 @@ class RunnerService(runner_service.RunnerServiceServicer):
         """Carry all runs until the host closes the stream."""
         await self._must_be_handshaken(context)
         sink = WireSink()
+        self._sessions.add(sink)
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(_write(context, sink))
-                while isinstance(frame := await context.read(), wire.SessionRequest):
-                    for command in frame.commands:
-                        self._obey(command, sink)
-                writer.cancel()
+                reader = tasks.create_task(self._read(context, sink))
+                while events := await sink.queue.take():
+                    await context.write(wire.SessionResponse(events=events))
+                reader.cancel()
         finally:
-            sink.queue.close()
-            self._table.leave(sink)
+            self._sessions.discard(sink)
+            self._forget(sink)
+
+    def finish(self) -> None:
+        """End every session once its queued events are sent; there will be no more runs."""
+        for sink in self._sessions:
+            sink.queue.finish()
+
+    async def _read(
+        self, context: Context[wire.SessionRequest, wire.SessionResponse], sink: WireSink
+    ) -> None:
+        while isinstance(frame := await context.read(), wire.SessionRequest):
+            for command in frame.commands:
+                self._obey(command, sink)
+        self._forget(sink)
+
+    def _forget(self, sink: WireSink) -> None:
+        sink.queue.drop()
+        self._table.leave(sink)
 
     def _obey(self, command: wire.SessionCommand, sink: WireSink) -> None:
         if command.HasField("run"):
@@ -210,8 +233,8 @@ class GrpcTransport:
         )
         plugin_half = PluginService(plugin, table, instance_id, stop)
         plugin_service.add_PluginServiceServicer_to_server(plugin_half, self._server)
-        runner_half = RunnerService(table, plugin_half)
-        runner_service.add_RunnerServiceServicer_to_server(runner_half, self._server)
+        self._runner_half = RunnerService(table, plugin_half)
+        runner_service.add_RunnerServiceServicer_to_server(self._runner_half, self._server)
 
     async def listen(self, address: str) -> None:
         """Bind and serve; raises when the address cannot be bound."""
@@ -220,14 +243,8 @@ class GrpcTransport:
 
     async def close(self) -> None:
         """Close every stream and stop."""
+        self._runner_half.finish()
         await self._server.stop(CLOSE_GRACE_SECONDS)
-
-
-async def _write(
-    context: Context[wire.SessionRequest, wire.SessionResponse], sink: WireSink
-) -> None:
-    while True:
-        await context.write(wire.SessionResponse(events=await sink.queue.take()))
 
 
 async def _refuse(

@@ -184,9 +184,11 @@ class RunTable:
         self._busy[run.runner] = self._busy.get(run.runner, 0) + 1
         self._empty.clear()
         execution.last_event = asyncio.get_running_loop().time()
-        sink.started(run.id, duplicate=False)
         execution.watch_time()
+        # The task comes first: its first step then runs before the sink's writer wakes up, and a
+        # run that ends at once travels as one frame.
         execution.task = self._tasks.create_task(self._carry(execution))
+        sink.started(run.id, duplicate=False)
 
     def refusal(self, run: Run) -> Ended | None:
         """Return why a new run cannot start now, or None."""
