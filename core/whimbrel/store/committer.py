@@ -12,9 +12,10 @@ from whimbrel.store.tree import Head, Tree
 from whimbrel.store.writer import Group, Writer
 
 # The writer thread and the loop share the interpreter's lock. LMDB gives it up in every call, and a
-# busy loop takes it and keeps it: a group of 64 ops took 30 to 900 ms, most of it waiting. So the loop steps aside: for the 10 us an op that applying takes, and then,
-# at growing intervals, for a moment in which a writer that waits for the lock gets it. The bounds hold
-# for a slow disk, on which the writer waits for pages and not for the lock.
+# busy loop takes it and keeps it: a group of 64 ops took 30 to 900 ms, most of it waiting. So the loop
+# steps aside: for the 10 us an op that applying takes, and then, at growing intervals, for a moment
+# in which a writer that waits for the lock gets it. The bounds hold for a slow disk, on which the
+# writer waits for pages and not for the lock.
 _APPLY_SECONDS_MAX = 0.02
 _GIVE_WAY_SECONDS = 0.0002
 _GIVE_WAY_AFTER_SECONDS = 0.001
