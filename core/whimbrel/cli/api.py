@@ -219,7 +219,7 @@ _SECRET_HEADERS = {"Authorization", "X-Auth-Token", "St2-Api-Key"}
 
 def segment(text: str) -> str:
     """Return the text as one segment of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def _query_text(query: Query | None) -> str:
@@ -228,7 +228,7 @@ def _query_text(query: Query | None) -> str:
         for name, value in (query or {}).items()
         if value is not None
     }
-    return "?" + urlencode(given, safe=",") if given else ""
+    return "?" + urlencode(given, safe=",", errors="surrogateescape") if given else ""
 
 
 def _request_target(url: str) -> str:

@@ -50,7 +50,7 @@ def bash() -> str:
 def zsh() -> str:
     """Return the script for zsh: `source <(whimbrel completion zsh)`."""
     cases = [
-        f"    {_zsh_quoted(path)}) words=({' '.join(map(shlex.quote, words))}) ;;"
+        f"    {_zsh_quoted(path)}) candidates=({' '.join(map(shlex.quote, words))}) ;;"
         for path, words in _words()
     ]
     valued = "|".join(_valued(catalog.GLOBAL_FLAGS))
@@ -59,23 +59,21 @@ def zsh() -> str:
             "#compdef whimbrel",
             "# zsh completion for whimbrel: source <(whimbrel completion zsh)",
             "_whimbrel() {",
-            '  local path_words="" word index',
-            "  local -a words_typed words",
-            '  words_typed=("${(@)words}")',
-            "  words=()",
+            '  local typed="" word index',
+            "  local -a candidates",
             "  for ((index = 2; index < CURRENT; index++)); do",
-            '    word="${words_typed[index]}"',
+            '    word="${words[index]}"',
             '    case "$word" in',
             f"      {valued}) ((index++)); continue ;;",
             "      -*) continue ;;",
             "    esac",
-            '    path_words="${path_words:+$path_words }$word"',
-            f'    case "$path_words" in {_groups()}) ;; *) break ;; esac',
+            '    typed="${typed:+$typed }$word"',
+            f'    case "$typed" in ({_groups()}) ;; (*) break ;; esac',
             "  done",
-            '  case "$path_words" in',
+            '  case "$typed" in',
             *cases,
             "  esac",
-            "  compadd -a words || _files",
+            "  compadd -a candidates || _files",
             "}",
             "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }",
             "compdef _whimbrel whimbrel",
@@ -103,6 +101,8 @@ def fish() -> str:
             lines.append(_fish_word(nothing_yet, verb, command.help))
             condition = f"{seen}; and __fish_seen_subcommand_from {verb}"
         lines += [_fish_flag(condition, a) for a in _options(command)]
+        choices = [c for a in command.arguments if not a.is_option for c in a.choices]
+        lines += [_fish_word(condition, choice, command.help) for choice in choices]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """Runs one command line: the outcome becomes an exit code, every failure a message that helps."""
 
+import io
 import os
 import sys
 import time
@@ -18,6 +19,10 @@ BROKEN_PIPE = 141
 
 def main() -> int:
     """Run the words and streams of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        # An answer that the terminal's encoding cannot show is still better than a crash.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     shell = Shell(
         environment=os.environ,
         input=sys.stdin,
@@ -52,7 +57,7 @@ def run(words: Sequence[str], shell: Shell) -> int:
     except grammar.HelpAsked as help_asked:
         shell.output.write(help_asked.text)
         return 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         shell.note("")
         return INTERRUPTED
     except WhimbrelError as error:
