@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 
 FRACTION_BITS = 24
-SEQUENCE_BITS = 40
+NODE_BITS = 40
 
 
 class SystemClock:
@@ -25,17 +25,18 @@ class SystemClock:
 class RandomIds:
     """Random identities; object ids of one process sort by creation.
 
-    An object id is 32 bits of Unix seconds, 24 bits of the second's fraction and 40 random bits. When
-    the clock stands still or steps back, the last id is counted up instead.
+    An object id is 32 bits of Unix seconds, 24 bits of the second's fraction and 40 bits that are random
+    per process. When the clock stands still or steps back, the last id is counted up instead.
     """
 
     def __init__(self) -> None:
         self._last = 0
+        self._node = secrets.randbits(NODE_BITS)
 
     def object_id(self) -> str:
         """Return 24 hex digits, greater than any returned before."""
         moment = (time.time_ns() << FRACTION_BITS) // 1_000_000_000
-        fresh = moment << SEQUENCE_BITS | secrets.randbits(SEQUENCE_BITS)
+        fresh = moment << NODE_BITS | self._node
         self._last = fresh if fresh > self._last else self._last + 1
         return f"{self._last:024x}"
 

@@ -6,6 +6,7 @@ broker: `whimbrel.execution.failed.core.local`. The dots of a ref separate token
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 EVENTS: Final = "whimbrel.event"
@@ -30,6 +31,9 @@ ANNOUNCED_KINDS: Final = (
 
 ANNOUNCED: Final = (*(f"whimbrel.{kind}.>" for kind in ANNOUNCED_KINDS), REFUSED)
 
+TOKENS_CACHE_LIMIT: Final = 4096
+"""Names whose tokens are remembered: refs and states come again and again."""
+
 SUBJECT_LIMIT: Final = 1024
 """Characters of a subject that the broker announces on."""
 
@@ -39,6 +43,7 @@ _ANNOUNCED: Final = re.compile(
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~:/@+=")
 
 
+@lru_cache(TOKENS_CACHE_LIMIT)
 def tokens(name: str) -> str:
     """Return a name as tokens of a subject, its dots kept between them.
 
