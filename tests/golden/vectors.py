@@ -14,6 +14,9 @@ NOTE = "note:"
 _INFORMATIVE = ("message", "error")
 """Members of an expectation that are texts of the reference, never compared."""
 
+NOT_IMPLEMENTED = {"raises": "not_implemented"}
+"""The outcome of a vector whose kind the adapter does not know; it is left out of the counts."""
+
 Run = Callable[[dict[str, Any]], object]
 
 
@@ -48,18 +51,18 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class FileResult(msgspec.Struct, frozen=True):
-    """What became of one file. `implemented` is false when no adapter knows it."""
+    """What became of one file. `left_out` counts the vectors that no adapter knows."""
 
     path: Path
-    implemented: bool
     total: int
+    left_out: int = 0
     differences: tuple[Difference, ...] = ()
     stale: tuple[KnownFailure, ...] = ()
 
     @property
     def passed(self) -> int:
         """How many came out as expected."""
-        return self.total - len(self.differences) if self.implemented else 0
+        return self.total - self.left_out - len(self.differences)
 
     @property
     def unexpected(self) -> tuple[Difference, ...]:
@@ -94,16 +97,18 @@ def run_file(path: Path, known: Sequence[KnownFailure]) -> FileResult:
     run = find_adapter(path.stem)
     if run is None:
         with path.open(encoding="utf-8") as lines:
-            return FileResult(
-                path, implemented=False, total=sum(1 for line in lines if line.strip())
-            )
-    vectors = list(read_vectors(path))
+            total = sum(1 for line in lines if line.strip())
+        return FileResult(path, total, left_out=total)
+    tried = list(read_vectors(path))
+    outcomes = [(vector, outcome(run, vector.input)) for vector in tried]
+    done = [(vector, got) for vector, got in outcomes if got != NOT_IMPLEMENTED]
     differences = tuple(
         Difference(vector, got, _known(vector, known))
-        for vector in vectors
-        if not matches(vector.expect, got := outcome(run, vector.input))
+        for vector, got in done
+        if not matches(vector.expect, got)
     )
-    return FileResult(path, True, len(vectors), differences, _stale(vectors, differences, known))
+    stale = _stale([vector for vector, _ in done], differences, known)
+    return FileResult(path, len(tried), len(tried) - len(done), differences, stale)
 
 
 def find_adapter(stem: str) -> Run | None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from whimbrel.model import Rule, RuleAction, RuleTrigger, RuleType
-from whimbrel.rules import Failed, Matched, Reason, RuleSet, Stage, TriggerFacts, decide
+from whimbrel.rules import Matched, Reason, RuleSet, Stage, TriggerFacts, decide
 
 from tests.golden.adapters.jinja import VectorKeys, templates
 
@@ -60,8 +60,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
     rule_set = RuleSet(rules, templates(given.get("crypto_key", SOME_KEY)))
     decisions = decide(rule_set, event, now, VectorKeys(given.get("kv")))
     matched = [decision.rule.name for decision in decisions if isinstance(decision, Matched)]
-    failures = [_failure(reason) for decision in decisions for reason in decision.reasons]
     if given.get("kind") == "rule_set":
         return {"matched_rules": matched}
-    assert all(isinstance(decision, Matched | Failed) for decision in decisions)
+    failures = [_failure(reason) for decision in decisions for reason in decision.reasons]
     return {"matched": bool(matched), **({"failures": failures} if failures else {})}
