@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import percentile, request_bytes, run, wait_until
 from whimbrel.testing import BrokerProcess
+
+from benchmarks.load import percentile, request_bytes, run, wait_until
 
 LATENCY_ROUNDS = 300
 SUSTAINED_EVENTS = 3000
@@ -168,9 +169,7 @@ def _rate(
     before = _completed(broker)
     data = request_bytes(method, path, broker.token, body)
     begun = time.perf_counter()
-    _, accepted_seconds, _ = run(
-        broker.port, _repeat(data, times), connections=32, expect=expect
-    )
+    _, accepted_seconds, _ = run(broker.port, _repeat(data, times), connections=32, expect=expect)
     wait_until(lambda: _completed(broker) >= before + times)
     return times / accepted_seconds, times / (time.perf_counter() - begun)
 
@@ -242,7 +241,9 @@ def memory(broker: BrokerProcess) -> dict[str, Any]:
     """Measure the idle memory of every process of a warm broker."""
     every = processes(broker.pid)
     return {
-        "processes": [{"command": c, "rss_mib": r / 1024, "pss_mib": p / 1024} for c, r, p in every],
+        "processes": [
+            {"command": c, "rss_mib": r / 1024, "pss_mib": p / 1024} for c, r, p in every
+        ],
         "rss_mib": sum(r for _, r, _ in every) / 1024,
         "pss_mib": sum(p for _, _, p in every) / 1024,
         "goal_rss_mib": 120,

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import nats
-
 from whimbrel.testing import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +42,15 @@ class Demo:
         self.sample = scratch / "st2.webhook_sample.out"
         self.url = f"http://127.0.0.1:{free_port()}"
         self.step = 0
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WHIMBREL_", "ST2_", "XDG_"))}
-        self.environment = {**kept, "HOME": str(self.home), "WHIMBREL_URL": self.url, "NO_COLOR": "1"}
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("WHIMBREL_", "ST2_", "XDG_"))
+        }
+        self.environment = {
+            **kept,
+            "HOME": str(self.home),
+            "WHIMBREL_URL": self.url,
+            "NO_COLOR": "1",
+        }
         self.broker: subprocess.Popen[bytes] | None = None
 
     # -- telling ------------------------------------------------------------------------------------
@@ -69,7 +75,11 @@ class Demo:
     def ask(self, *words: str) -> Any:
         """Run the command for its JSON, unseen."""
         done = subprocess.run(
-            [PROGRAM, *words, "-j"], env=self.environment, capture_output=True, text=True, check=False
+            [PROGRAM, *words, "-j"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise DemoFailed(f"`whimbrel {shlex.join(words)} -j`: {done.stderr or done.stdout}")
@@ -118,9 +128,10 @@ class Demo:
         if self.broker.poll() is not None:
             raise DemoFailed(f"the broker ended:\n{(self.home / 'broker.log').read_text()}")
         try:
-            return self._request("GET", "/health")[0] == http.client.OK and "ready" in (
-                self.home / "broker.log"
-            ).read_text()
+            return (
+                self._request("GET", "/health")[0] == http.client.OK
+                and "ready" in (self.home / "broker.log").read_text()
+            )
         except OSError:
             return False
 
@@ -156,7 +167,9 @@ class Demo:
 
     def rule(self) -> None:
         """Create the webhook rule."""
-        self.say("Create a rule: webhook `sample` whose body.name is st2 → append the body to a file")
+        self.say(
+            "Create a rule: webhook `sample` whose body.name is st2 → append the body to a file"
+        )
         rule = {
             "name": "sample_rule_with_webhook",
             "pack": "default",
@@ -178,7 +191,9 @@ class Demo:
         self.say("Post to the webhook")
         key = self.ask("apikey", "create")["key"]
         body = {"foo": "bar", "bill": "baz", "name": "st2"}
-        print(f"    $ curl -H 'St2-Api-Key: ***' {self.url}/api/v1/webhooks/sample -d {json.dumps(body)!r}")
+        print(
+            f"    $ curl -H 'St2-Api-Key: ***' {self.url}/api/v1/webhooks/sample -d {json.dumps(body)!r}"
+        )
         status, text = self._request(
             "POST", "/api/v1/webhooks/sample", body, **{"St2-Api-Key": key}
         )
@@ -208,7 +223,9 @@ class Demo:
 
     def publish(self) -> None:
         """Publish the same event over NATS."""
-        self.say("Publish the same event over NATS, as a CloudEvent; the answer comes once it is durable")
+        self.say(
+            "Publish the same event over NATS, as a CloudEvent; the answer comes once it is durable"
+        )
         event = {
             "specversion": "1.0",
             "id": "demo-1",

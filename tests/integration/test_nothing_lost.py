@@ -19,7 +19,6 @@ import nats
 import nats.errors
 import nats.js.errors
 import pytest
-
 from whimbrel.testing import BrokerProcess, StartFailed
 
 WEBHOOKS = 2000

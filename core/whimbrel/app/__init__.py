@@ -1,1 +1,1 @@
-"""TODO-app."""
+"""The application: options, wiring, start and stop of a broker."""

@@ -99,7 +99,9 @@ async def _welcome(settings: Settings, broker: Broker, save_login: SaveLogin) ->
         saved = save_login(url, ADMIN, issued.token, datetime.fromisoformat(issued.record.expiry))
         _say(f"Made the user {ADMIN}; the whimbrel command of this account is logged in ({saved}).")
         if sys.stdout.isatty():
-            _say(f"Log in elsewhere with: whimbrel login {ADMIN}   (password, shown once: {password})")
+            _say(
+                f"Log in elsewhere with: whimbrel login {ADMIN}   (password, shown once: {password})"
+            )
         else:
             _say(f"Give it a password of your own with: whimbrel passwd {ADMIN}")
     _say(f"Whimbrel {broker.version} is ready at {url}  (data: {settings.folder})")

@@ -9,12 +9,12 @@ import msgspec
 import structlog
 
 from whimbrel import errors
-from whimbrel.broker.inbound import event_of
 from whimbrel.broker.content import Content
 from whimbrel.broker.dispatch import Dispatcher
 from whimbrel.broker.events import Events
 from whimbrel.broker.executions import Executions
 from whimbrel.broker.identity import Identity
+from whimbrel.broker.inbound import event_of
 from whimbrel.broker.keys import Keys
 from whimbrel.broker.outbox import Outbox
 from whimbrel.broker.records import SEEN_EVENTS

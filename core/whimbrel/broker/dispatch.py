@@ -149,7 +149,9 @@ class Dispatcher:
                 ):
                     self._resubmit(execution)
                 elif status is Status.CANCELING:
-                    await self._end_lost(execution, Status.CANCELED, "canceled while the broker was down")
+                    await self._end_lost(
+                        execution, Status.CANCELED, "canceled while the broker was down"
+                    )
                 else:
                     reason = f"the broker stopped while this execution was {status.value}"
                     await self._end_lost(execution, Status.ABANDONED, reason)
@@ -175,7 +177,7 @@ class Dispatcher:
         self._resting = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
-        while self._runs and loop.time() < deadline:
+        while self._runs and loop.time() < deadline:  # noqa: ASYNC110  once, when the process ends
             await asyncio.sleep(REST_POLL_SECONDS)
 
     # -- acceptance ---------------------------------------------------------------------------------
@@ -249,7 +251,8 @@ class Dispatcher:
     async def _schedule(self, execution_id: str) -> None:
         execution = EXECUTIONS.get(self._store, execution_id)
         if execution is None or execution.status in COMPLETED:
-            return self.release()
+            self.release()
+            return
         run = _Run(self._entered(execution, Status.SCHEDULED))
         self._reserved -= 1
         self._runs[execution_id] = run
@@ -304,7 +307,9 @@ class Dispatcher:
         try:
             await self._save(run.execution, announced, [OUTPUTS.put(o) for o in output])
         except StoreFull as error:
-            log.warning("progress is not durable yet", execution=run.execution.id, reason=str(error))
+            log.warning(
+                "progress is not durable yet", execution=run.execution.id, reason=str(error)
+            )
             return
         # What came meanwhile stands behind what was saved; readers never miss a piece in between.
         del run.announced[: len(announced)]
@@ -412,5 +417,3 @@ class Dispatcher:
 
     def _document(self, execution: Execution) -> dict[str, Any]:
         return execution_document(execution, self._versions.get(execution.action_version))
-
-

@@ -167,10 +167,10 @@ class Executions:
     ) -> None:
         """Write new executions with other changes in one commit, then run them."""
         accepted = [self._scheduled(draft) for draft in drafts]
-        written = [*ops]
-        for draft in accepted:
-            written.append(EXECUTIONS.put(draft.execution))
-        fresh = {d.version.key: d.version for d in accepted if not self._versions.is_stored(d.version)}
+        written = [*ops, *(EXECUTIONS.put(draft.execution) for draft in accepted)]
+        fresh = {
+            d.version.key: d.version for d in accepted if not self._versions.is_stored(d.version)
+        }
         written += [CONTENT_VERSIONS.put(version) for version in fresh.values()]
         announced = [*announcements, *(a for draft in accepted for a in draft.announcements)]
         if announced:
@@ -210,9 +210,7 @@ class Executions:
         if known is None:
             tag = asked.get("trace_tag") or f"execution-{execution.id}"
             known = self.new_trace(tag, execution.start_timestamp)
-        trace = msgspec.structs.replace(
-            known, action_executions=[*known.action_executions, link]
-        )
+        trace = msgspec.structs.replace(known, action_executions=[*known.action_executions, link])
         trace_context = {"id_": trace.id, "trace_tag": trace.trace_tag}
         context = {**execution.context, "trace_context": trace_context}
         return TRACES.put(trace), msgspec.structs.replace(execution, context=context)
@@ -220,7 +218,9 @@ class Executions:
     def new_trace(self, tag: str, started: str) -> Trace:
         """Return an empty trace."""
         trace_id = self._ids.object_id()
-        return Trace(id=trace_id, uid=f"trace:{trace_id}:{tag}", trace_tag=tag, start_timestamp=started)
+        return Trace(
+            id=trace_id, uid=f"trace:{trace_id}:{tag}", trace_tag=tag, start_timestamp=started
+        )
 
     async def rerun(
         self,

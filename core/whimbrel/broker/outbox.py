@@ -68,7 +68,8 @@ class Outbox:
     async def _announce(self, batch: list[Announcement]) -> None:
         while batch:
             try:
-                return await self._bus.announce(batch)
+                await self._bus.announce(batch)
+                return
             except BusDown as error:
                 log.info("announcements wait for the bus", count=len(batch), reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)

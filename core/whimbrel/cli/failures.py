@@ -3,7 +3,7 @@
 from whimbrel.errors import Unavailable, WhimbrelError
 
 
-class CommandFailed(WhimbrelError):  # noqa: N818  # house names say what happened
+class CommandFailed(WhimbrelError):  # house names say what happened
     """The command could not do its work; `exit_code` tells scripts how."""
 
     exit_code = 1

@@ -13,7 +13,7 @@ PROGRAM = "whimbrel"
 INTRODUCTION = "Event-driven automation that fits on the edge."
 
 
-class HelpAsked(Exception):  # noqa: N818  # it is an outcome, not an error
+class HelpAsked(Exception):  # it is an outcome, not an error
     """The words ask for help; `text` is the answer."""
 
     def __init__(self, text: str) -> None:

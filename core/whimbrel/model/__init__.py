@@ -8,9 +8,9 @@ from whimbrel.model.content import (
     Pack,
     Rule,
     RuleAction,
-    RunnerType,
     RuleTrigger,
     RuleType,
+    RunnerType,
     Trigger,
     TriggerType,
 )

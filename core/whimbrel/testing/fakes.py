@@ -62,9 +62,7 @@ def succeed(_: RunRequest) -> RunOutcome:
 class FakeHost:
     """A plugin host without plugins: each run does what `behaviour` says, when `gate` is open."""
 
-    def __init__(
-        self, behaviour: Behaviour = succeed, offers: Sequence[RunnerOffer] = ()
-    ) -> None:
+    def __init__(self, behaviour: Behaviour = succeed, offers: Sequence[RunnerOffer] = ()) -> None:
         self.behaviour = behaviour
         self.gate = asyncio.Event()
         self.gate.set()

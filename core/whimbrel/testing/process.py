@@ -35,7 +35,7 @@ def free_port() -> int:
 
 def password_file(folder: Path, user: str = USER, password: str = PASSWORD) -> Path:
     """Write a users file with one user, hashed cheaply since it lives as long as a test."""
-    import bcrypt  # noqa: PLC0415  only scratch brokers need it
+    import bcrypt
 
     hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
     file = folder / "users"
@@ -78,7 +78,9 @@ class BrokerProcess:
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which the broker and its clients run."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WHIMBREL_", "ST2_", "XDG_"))}
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("WHIMBREL_", "ST2_", "XDG_"))
+        }
         return {**kept, "HOME": str(self.home), "WHIMBREL_URL": self.url}
 
     def start(self) -> float:

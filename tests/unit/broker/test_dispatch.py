@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from whimbrel import errors
 from whimbrel.broker.dispatch import Dispatcher, Limits
 from whimbrel.broker.outbox import Outbox
@@ -278,9 +277,7 @@ def test_parameters_that_do_not_resolve_fail_the_execution() -> None:
         ended = await bench.ended(execution)
 
         assert Status.FAILED == ended.status
-        assert {"error": "/parameters/cmd: does not resolve"} == msgspec.json.decode(
-            ended.result
-        )
+        assert {"error": "/parameters/cmd: does not resolve"} == msgspec.json.decode(ended.result)
 
     drive(Bench(), scenario)
 

@@ -3,10 +3,6 @@
 from typing import Any
 
 import msgspec
-
-from whimbrel import errors
-from whimbrel.model import COMPLETED, Event, Execution, KeyValue, TriggerInstance
-from whimbrel.model import USER_SCOPE as USER
 from whimbrel_sdk.wire.api.v1 import (
     content_service_pb2 as content_pb,
 )
@@ -20,6 +16,10 @@ from whimbrel_sdk.wire.api.v1 import (
     execution_service_pb2 as execution_pb,
 )
 from whimbrel_sdk.wire.api.v1 import types_pb2 as types_pb
+
+from whimbrel import errors
+from whimbrel.model import COMPLETED, Event, Execution, KeyValue, TriggerInstance
+from whimbrel.model import USER_SCOPE as USER
 
 PAGE_SIZE_DEFAULT = 100
 

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 
+from whimbrel_sdk.wire.api.v1 import execution_service_pb2 as pb
+from whimbrel_sdk.wire.api.v1 import execution_service_pb2_grpc as rpc
+
 from whimbrel.broker.application import Broker
 from whimbrel.gateway.grpc.calls import streaming, unary
 from whimbrel.gateway.grpc.convert import from_object, page_size, to_execution
 from whimbrel.model import COMPLETED, Caller, Execution, ExecutionRequest
-from whimbrel_sdk.wire.api.v1 import execution_service_pb2 as pb
-from whimbrel_sdk.wire.api.v1 import execution_service_pb2_grpc as rpc
 
 CHANGES = ("st2.execution__create", "st2.execution__update")
 OUTPUT = "st2.execution.output__create"

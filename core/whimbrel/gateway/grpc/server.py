@@ -8,13 +8,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
+from whimbrel_sdk.wire.api.v1 import execution_service_pb2 as execution_pb
+from whimbrel_sdk.wire.api.v1 import execution_service_pb2_grpc as execution_rpc
 
 from whimbrel.broker.application import Broker
 from whimbrel.errors import Unavailable
 from whimbrel.gateway.grpc.executions import ExecutionService
 from whimbrel.gateway.grpc.services import add_services
-from whimbrel_sdk.wire.api.v1 import execution_service_pb2 as execution_pb
-from whimbrel_sdk.wire.api.v1 import execution_service_pb2_grpc as execution_rpc
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 STOP_SECONDS = 2.0
@@ -53,12 +53,12 @@ async def serve_grpc(
     _listen_on_socket(server, socket_path)
     port = _listen_on_address(server, address, tls) if address else 0
     await server.start()
-    socket_path.chmod(SOCKET_MODE)
+    socket_path.chmod(SOCKET_MODE)  # noqa: ASYNC240  one call on a local file
     try:
         yield port
     finally:
         await server.stop(STOP_SECONDS)
-        socket_path.unlink(missing_ok=True)
+        socket_path.unlink(missing_ok=True)  # noqa: ASYNC240  one call on a local file
 
 
 def _add_executions(server: grpc.aio.Server, broker: Broker) -> list[str]:

@@ -3,6 +3,15 @@
 from typing import Any
 
 import grpc
+from whimbrel_sdk.wire.api.v1 import content_service_pb2 as content_pb
+from whimbrel_sdk.wire.api.v1 import content_service_pb2_grpc as content_rpc
+from whimbrel_sdk.wire.api.v1 import datastore_service_pb2 as datastore_pb
+from whimbrel_sdk.wire.api.v1 import datastore_service_pb2_grpc as datastore_rpc
+from whimbrel_sdk.wire.api.v1 import event_service_pb2 as event_pb
+from whimbrel_sdk.wire.api.v1 import event_service_pb2_grpc as event_rpc
+from whimbrel_sdk.wire.api.v1 import identity_service_pb2 as identity_pb
+from whimbrel_sdk.wire.api.v1 import identity_service_pb2_grpc as identity_rpc
+from whimbrel_sdk.wire.api.v1 import types_pb2 as types_pb
 
 from whimbrel import errors
 from whimbrel.broker.application import Broker
@@ -17,15 +26,6 @@ from whimbrel.gateway.grpc.convert import (
     to_trigger_instance,
 )
 from whimbrel.model import ApiKey, Caller
-from whimbrel_sdk.wire.api.v1 import content_service_pb2 as content_pb
-from whimbrel_sdk.wire.api.v1 import content_service_pb2_grpc as content_rpc
-from whimbrel_sdk.wire.api.v1 import datastore_service_pb2 as datastore_pb
-from whimbrel_sdk.wire.api.v1 import datastore_service_pb2_grpc as datastore_rpc
-from whimbrel_sdk.wire.api.v1 import event_service_pb2 as event_pb
-from whimbrel_sdk.wire.api.v1 import event_service_pb2_grpc as event_rpc
-from whimbrel_sdk.wire.api.v1 import identity_service_pb2 as identity_pb
-from whimbrel_sdk.wire.api.v1 import identity_service_pb2_grpc as identity_rpc
-from whimbrel_sdk.wire.api.v1 import types_pb2 as types_pb
 
 EVENTS_MAX = 1000
 
