@@ -4,7 +4,6 @@ from typing import Any
 
 from whimbrel.broker import parameters
 from whimbrel.broker.schema import Schema
-from whimbrel.errors import InvalidInput
 from whimbrel.expr import datastore
 
 from tests.golden.adapters.jinja import VectorKeys, templates
@@ -20,7 +19,7 @@ class Names(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
         if value == UNRESOLVABLE:
-            raise InvalidInput("config cannot be resolved")
+            raise parameters.ParameterError("the configuration cannot be resolved", category="config_error")
         return value
 
 

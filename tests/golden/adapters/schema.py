@@ -29,6 +29,8 @@ CORE_TRIGGERS = Path(__file__).parents[3] / "packs" / "core" / "triggers"
 class NotServedError(Exception):
     """A kind of document that nothing reads yet."""
 
+    category = "not_implemented"
+
 
 def run(given: dict[str, Any]) -> dict[str, Any]:
     """Check the document, and say what was made of it."""
