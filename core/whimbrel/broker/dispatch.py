@@ -136,9 +136,19 @@ class Dispatcher:
         """Recover what a former process left, then run what is submitted, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await self._recover()
-            ready.set()
-            await asyncio.get_running_loop().create_future()
+            try:
+                await self._recover()
+                ready.set()
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._stop_timers()
+
+    def _stop_timers(self) -> None:
+        """Let nothing start any more: the tasks that it would start are about to end."""
+        self._resting = True
+        for run in self._runs.values():
+            if run.timer is not None:
+                run.timer.cancel()
 
     async def _recover(self) -> None:
         idempotent = {offer.name for offer in self._host.offers() if offer.idempotent}

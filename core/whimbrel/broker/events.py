@@ -45,7 +45,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one event may bring."""
 
     payload_bytes_max: int = 1024 * 1024
-    matches_max: int = 1000
+    matches_max: int = 300
+    """Rules of which something has to be written; what follows from them is one commit of the store."""
 
 
 class _Outcome(msgspec.Struct):
@@ -148,7 +149,9 @@ class Events:
         payload = former.payload
         if isinstance(payload, dict):
             payload = {**payload, "__context": {"original_id": former.id}}
-        ingested = await self.ingest(Event(trigger=former.trigger, payload=payload, source="re_emit"))
+        ingested = await self.ingest(
+            Event(trigger=former.trigger, payload=payload, source="re_emit")
+        )
         return self.instance(ingested.trigger_instance_id)
 
     def _trigger(self, event: Event) -> Trigger:
@@ -199,7 +202,14 @@ class Events:
         trace = self._trace(event, instance)
         outcome = _Outcome(instance, trace, [], [instance_announcement(instance)], [])
         facts = rules.TriggerFacts(trigger=trigger.ref, payload=event.payload)
-        for decision in rules.decide(self._content.rule_set, facts, moment, self._keys):
+        decisions = rules.decide(self._content.rule_set, facts, moment, self._keys)
+        if len(decisions) > self._limits.matches_max:
+            raise errors.LimitExceeded(
+                "the number of rules that match one event",
+                value=len(decisions),
+                maximum=self._limits.matches_max,
+            )
+        for decision in decisions:
             self._carry_out(decision, outcome, trigger, now)
         outcome.ops += [INSTANCES.put(instance), TRACES.put(outcome.trace)]
         if event.event_id:
@@ -221,9 +231,7 @@ class Events:
         link = TraceLink(
             object_id=instance.id, ref=instance.trigger, updated_at=instance.occurrence_time
         )
-        return msgspec.structs.replace(
-            known, trigger_instances=[*known.trigger_instances, link]
-        )
+        return msgspec.structs.replace(known, trigger_instances=[*known.trigger_instances, link])
 
     def _carry_out(
         self, decision: rules.Decision, outcome: _Outcome, trigger: Trigger, now: str
@@ -255,8 +263,17 @@ class Events:
         )
         origin = Origin(
             rule={"id": rule.id, "ref": rule.ref, "name": rule.name, "pack": rule.pack},
-            trigger={"id": trigger.id, "ref": trigger.ref, "name": trigger.name, "type": trigger.type},
-            trigger_type={"id": trigger_type.id, "ref": trigger_type.ref, "name": trigger_type.name},
+            trigger={
+                "id": trigger.id,
+                "ref": trigger.ref,
+                "name": trigger.name,
+                "type": trigger.type,
+            },
+            trigger_type={
+                "id": trigger_type.id,
+                "ref": trigger_type.ref,
+                "name": trigger_type.name,
+            },
             trigger_instance={"id": outcome.instance.id, "trigger": trigger.ref},
         )
         return self._executions.draft(
@@ -348,7 +365,11 @@ class Events:
         enforced_at_lt: str | None = None,
     ) -> tuple[list[RuleEnforcement], int]:
         """Return a page of rule enforcements, newest first, and how many match."""
-        asked = (("execution", execution), ("trigger_instance", trigger_instance), ("rule", rule_ref))
+        asked = (
+            ("execution", execution),
+            ("trigger_instance", trigger_instance),
+            ("rule", rule_ref),
+        )
         indexed = [(name, value) for name, value in asked if value]
         index = indexed[0] if indexed else None
         if len(indexed) <= 1 and not (rule_id or enforced_at_gt or enforced_at_lt):
@@ -390,7 +411,9 @@ class Events:
             return _page(TRACES, self._store, limit, offset, index, ascending)
         found = [
             trace
-            for trace in TRACES.page(self._store, limit=SCAN_LIMIT, index=index, ascending=ascending)
+            for trace in TRACES.page(
+                self._store, limit=SCAN_LIMIT, index=index, ascending=ascending
+            )
             if _links(trace.action_executions, execution)
             and _links(trace.rules, rule)
             and _links(trace.trigger_instances, trigger_instance)
@@ -420,9 +443,7 @@ def _links(links: Sequence[TraceLink], object_id: str | None) -> bool:
     return object_id is None or any(link.object_id == object_id for link in links)
 
 
-def _linked(
-    trace: Trace, rule: Rule, instance: TriggerInstance, draft: Draft, now: str
-) -> Trace:
+def _linked(trace: Trace, rule: Rule, instance: TriggerInstance, draft: Draft, now: str) -> Trace:
     by_instance = {"type": "trigger_instance", "id": instance.id}
     by_rule = {"type": "rule", "id": f"{rule.id}:{instance.id}"}
     ran = draft.execution

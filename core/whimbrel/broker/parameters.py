@@ -9,14 +9,15 @@ every declared name has a value.
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
 from whimbrel import errors
 from whimbrel.broker.documents import check_overrides
-from whimbrel.broker.schema import ANYTHING, Schema
+from whimbrel.broker.schema import ANYTHING, Schema, SchemaViolation
 from whimbrel.expr import NONE_MARKER, ExpressionError, decode_json
 from whimbrel.model import Action, RunnerType
 
@@ -397,6 +398,34 @@ def parameters_schema(merged: Schemas) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
+@contextmanager
+def _secrets_untold(merged: Schemas) -> Iterator[None]:
+    """Keep the values of secret parameters out of refusals, which are answered, recorded and logged."""
+    try:
+        yield
+    except ParameterError as error:
+        if not _is_secret(merged, error.parameter):
+            raise
+        raise ParameterError(
+            _untold(error.parameter), category=error.category, parameter=error.parameter
+        ) from None
+    except SchemaViolation as error:
+        name = str(error.path[0]) if error.path else ""
+        if not _is_secret(merged, name):
+            raise
+        raise SchemaViolation(_untold(name), keyword=error.keyword, path=error.path[:1]) from None
+
+
+def _is_secret(merged: Schemas, name: str) -> bool:
+    return bool(merged.get(name, {}).get("secret"))
+
+
+def _untold(name: str) -> str:
+    return (
+        f'The value of "{name}" does not fit; the parameter is secret, so the value is not shown.'
+    )
+
+
 class _Merged(msgspec.Struct, frozen=True):
     """What was made of an action and its runner; valid while both are the same objects."""
 
@@ -428,14 +457,15 @@ class Resolver:
         `SchemaViolation`, both `InvalidInput`.
         """
         known = self._merged(action, runner)
-        live = resolve_live(
-            self._templates,
-            runner.runner_parameters,
-            action.parameters,
-            given,
-            self._names(action_context, names or {}),
-        )
-        check_request(known.merged, live, given, known.schema)
+        with _secrets_untold(known.merged):
+            live = resolve_live(
+                self._templates,
+                runner.runner_parameters,
+                action.parameters,
+                given,
+                self._names(action_context, names or {}),
+            )
+            check_request(known.merged, live, given, known.schema)
         return live
 
     def final(
@@ -446,13 +476,14 @@ class Resolver:
         action_context: Mapping[str, Any],
     ) -> Resolved:
         """Return what the runner gets: the stored parameters completed with defaults."""
-        return resolve_final(
-            self._templates,
-            runner.runner_parameters,
-            action.parameters,
-            live,
-            self._names(action_context, {}),
-        )
+        with _secrets_untold(self._merged(action, runner).merged):
+            return resolve_final(
+                self._templates,
+                runner.runner_parameters,
+                action.parameters,
+                live,
+                self._names(action_context, {}),
+            )
 
     def merged(self, action: Action, runner: RunnerType) -> dict[str, dict[str, Any]]:
         """Return the schemas of all parameters that a caller may give."""
