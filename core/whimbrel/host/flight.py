@@ -27,7 +27,7 @@ class Flight:
         self.outcome: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
         self.last_event = 0.0
         self.deadline = NEVER
-        self.at_deadline = RunOutcome(status=Status.TIMEOUT)
+        self.late_status = Status.TIMEOUT
         self.refused = False
         self._on_started = on_started
         self._on_output = on_output
@@ -39,6 +39,21 @@ class Flight:
     def over(self) -> bool:
         """Whether the caller has its outcome."""
         return self.outcome.done()
+
+    async def joined(self) -> RunOutcome:
+        """Wait for the outcome that somebody else asked for."""
+        await asyncio.wait({self.outcome})
+        if self.outcome.cancelled():
+            return RunOutcome(status=Status.CANCELED, reason="the run's first caller went away")
+        return self.outcome.result()
+
+    def give_up(self) -> None:
+        """End the run for its caller; the plugin did not."""
+        if self.late_status is Status.TIMEOUT:
+            reason = f"the plugin did not end it within its {self.request.timeout_seconds:g} s"
+        else:
+            reason = "was canceled; the plugin did not confirm it"
+        self.finish(RunOutcome(status=self.late_status, reason=reason))
 
     def finish(self, outcome: RunOutcome) -> None:
         """Give the caller its outcome; the first one counts."""
@@ -174,7 +189,7 @@ class Flights:
             if flight.over:
                 continue
             if now >= flight.deadline:
-                flight.finish(flight.at_deadline)
+                flight.give_up()
                 late.append(flight)
             elif now - flight.last_event > silence_seconds:
                 reason = f"plugin {self._plugin} gave no sign of life for {silence_seconds:g} s"

@@ -97,7 +97,7 @@ class PluginHost:
         """Run to the end; see `port.Host.run`. A run id that is going on joins that run."""
         known = self._flights.get(request.run_id)
         if known is not None:
-            return await asyncio.shield(known[1].outcome)
+            return await known[1].joined()
         found = self._by_runner.get(request.runner)
         if found is None:
             names = ", ".join(sorted(self._by_runner)) or "none"
@@ -108,7 +108,7 @@ class PluginHost:
         supervisor.submit(flight)
         self._flights[request.run_id] = (supervisor, flight)
         try:
-            return await asyncio.shield(flight.outcome)
+            return await flight.outcome
         except asyncio.CancelledError:
             supervisor.cancel(flight, "")
             raise

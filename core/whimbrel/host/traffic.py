@@ -77,10 +77,9 @@ class Traffic:
         run_id = flight.request.run_id
         if self._flights.get(run_id) is not flight:
             flight.finish(RunOutcome(status=Status.CANCELED, reason="was canceled"))
-        elif self._link is not None and not flight.over:
+        elif self._link is not None:
             self._link.cancel(run_id, user)
-            reason = "was canceled; the plugin did not confirm it"
-            self._set_deadline(flight, self._limits.cancel_slack_seconds, Status.CANCELED, reason)
+            self._set_deadline(flight, self._limits.cancel_slack_seconds, Status.CANCELED)
 
     def receive(self, run_id: str, event: wire.RunEvent) -> None:
         """Take what the plugin says of a run."""
@@ -136,16 +135,15 @@ class Traffic:
         self._flights.add(flight, self._time())
         self.empty.clear()
         if request.timeout_seconds > 0:
-            reason = f"the plugin did not end it within its {request.timeout_seconds:g} s"
             seconds = request.timeout_seconds + self._limits.timeout_slack_seconds
-            self._set_deadline(flight, seconds, Status.TIMEOUT, reason)
+            self._set_deadline(flight, seconds, Status.TIMEOUT)
         link.send(message, size)
 
-    def _set_deadline(self, flight: Flight, seconds: float, status: Status, reason: str) -> None:
+    def _set_deadline(self, flight: Flight, seconds: float, status: Status) -> None:
         deadline = self._time() + seconds
         if deadline < flight.deadline:
             flight.deadline = deadline
-            flight.at_deadline = RunOutcome(status=status, reason=reason)
+            flight.late_status = status
 
     def _ended(self, flight: Flight) -> None:
         self._lanes.release(flight)

@@ -7,4 +7,4 @@ from whimbrel_sdk.plugin import Plugin
 from whimbrel_sdk.run import FailureKind, Outcome, Run, Status
 from whimbrel_sdk.serving import serve
 
-__all__ = ["FailureKind", "Outcome", "Plugin", "Run", "RunnerFunction", "Status", "serve"]
+__all__ = ["FailureKind", "Outcome", "Plugin", "Run", "Status", "serve"]

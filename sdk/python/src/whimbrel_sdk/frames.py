@@ -41,7 +41,7 @@ class FrameQueue(Generic[Item]):
         self._append(item, 0)
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(patience_seconds, self._due.set)
+            self._timer = loop.call_later(patience_seconds, self._out_of_patience)
 
     async def take(self) -> list[Item]:
         """Return the next frame's items; waits for them. None are left when it is empty."""
@@ -51,7 +51,8 @@ class FrameQueue(Generic[Item]):
             taken = self._take_some()
         else:
             taken, self._items, self._sizes, self._unsent_bytes = self._items, [], [], 0
-            self._rest()
+            if not self._finished:
+                self._due.clear()
         self._room.set()
         return taken
 
@@ -77,13 +78,11 @@ class FrameQueue(Generic[Item]):
         self._sizes.append(size_bytes)
         self._unsent_bytes += size_bytes
 
-    def _rest(self) -> None:
-        """Nothing is queued: wait for the next item, unless there will be none."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._finished:
-            self._due.clear()
+    def _out_of_patience(self) -> None:
+        """One timer serves many items: an item put late in its time just leaves earlier."""
+        self._timer = None
+        if self._items:
+            self._due.set()
 
     def _take_some(self) -> list[Item]:
         count = frame_bytes = 0

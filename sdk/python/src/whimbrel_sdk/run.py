@@ -35,8 +35,7 @@ class FailureKind(Enum):
     PLUGIN_BUG = "plugin_bug"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended.
 
     `result` is anything that JSON can say, or `msgspec.Raw` when it is JSON text already.

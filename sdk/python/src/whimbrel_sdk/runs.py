@@ -5,7 +5,6 @@ import contextlib
 import traceback
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -22,12 +21,15 @@ MESSAGE_RESERVE_BYTES = 64 * 1024
 TIMEOUT_SLACK_SECONDS = 1.0
 """Runners that watch their own time come first: their result says more than ours."""
 
-REMEMBERED_RUNS = 1024
+SWEEP_SECONDS = 0.5
+"""At least this often, while there are runs, deadlines and silence are looked at."""
+
+NEVER = float("inf")
+REMEMBERED_RUNS = 256
 REMEMBERED_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a run, ready for a transport. `result` is JSON text."""
 
     status: Status
@@ -65,13 +67,16 @@ class Sink(Protocol):
 class Execution:
     """A run under way: its task, timers, output and the streams that follow it."""
 
-    def __init__(self, run: Run, definition: RunnerDefinition, sink: Sink) -> None:
+    def __init__(self, run: Run, definition: RunnerDefinition, sink: Sink, now: float) -> None:
         self.run = run
         self.definition = definition
         self.sinks = [sink]
-        self.buffer = OutputBuffer(run.output_options, self._emit)
         self.task: asyncio.Task[None] | None = None
-        self.last_event = 0.0
+        self.last_event = now
+        self.deadline = NEVER
+        if run.timeout_seconds > 0:
+            self.deadline = now + run.timeout_seconds + TIMEOUT_SLACK_SECONDS
+        self._buffer: OutputBuffer | None = None
         self._ending: Ended | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,12 +84,21 @@ class Execution:
 
     def write(self, channel: str, data: bytes) -> None:
         """Take output of the run."""
-        self.buffer.write(channel, data)
+        if self._buffer is None:
+            self._buffer = OutputBuffer(self.run.output_options, self._emit)
+        self._buffer.write(channel, data)
 
     async def drain(self) -> None:
         """Wait for the slowest stream."""
         for sink in tuple(self.sinks):
             await sink.drained()
+
+    def flush(self) -> bool:
+        """Emit what is left of the output; return whether some was dropped."""
+        if self._buffer is None:
+            return False
+        self._buffer.flush()
+        return self._buffer.truncated
 
     def _emit(self, channel: str, data: bytes, offset: int) -> None:
         self.last_event = asyncio.get_running_loop().time()
@@ -93,35 +107,33 @@ class Execution:
 
     # -- its end ----------------------------------------------------------------------------------
 
-    def watch_time(self) -> None:
-        """Start the clock of the run's timeout."""
-        if self.run.timeout_seconds > 0:
-            message = f"did not end within {self.run.timeout_seconds:g} s"
-            ending = Ended(status=Status.TIMED_OUT, kind=FailureKind.TIMEOUT, message=message)
-            self._end_within(self.run.timeout_seconds + TIMEOUT_SLACK_SECONDS, ending)
+    def expire(self) -> None:
+        """End the run: its time is over, and its author did not see to that."""
+        self.deadline = NEVER
+        message = f"did not end within {self.run.timeout_seconds:g} s"
+        self._force(Ended(status=Status.TIMED_OUT, kind=FailureKind.TIMEOUT, message=message))
 
     def cancel(self) -> None:
         """Ask the run to end; cancel its coroutine when it does not within its grace time."""
         if self.run.cancel_requested:
             return
         self.run.cancelled.set()
-        ending = Ended(status=Status.CANCELED, kind=FailureKind.CANCELED, message="was canceled")
-        self._end_within(self.definition.cancel_grace_seconds, ending)
+        loop, grace = asyncio.get_running_loop(), self.definition.cancel_grace_seconds
+        self._timer = loop.call_later(grace, self.give_up, "was canceled")
+
+    def give_up(self, message: str) -> None:
+        """Cancel the run's coroutine: it was asked to end, and went on."""
+        self._force(Ended(status=Status.CANCELED, kind=FailureKind.CANCELED, message=message))
 
     def stop_watching(self) -> None:
         """Forget the timer; the run has ended."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def force(self, ending: Ended) -> None:
-        """Cancel the run's coroutine; `ending` is then how it ended."""
+    def _force(self, ending: Ended) -> None:
         self._ending = ending
         if self.task is not None:
             self.task.cancel()
-
-    def _end_within(self, seconds: float, ending: Ended) -> None:
-        self.stop_watching()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.force, ending)
 
     async def conclude(self) -> Ended:
         """Run the author's function; whatever it does becomes an end of this one run."""
@@ -151,7 +163,7 @@ class RunTable:
         self._finished_bytes = 0
         self._draining = False
         self._heartbeat_seconds = DEFAULT_HEARTBEAT_SECONDS
-        self._heartbeat: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._max_result_bytes = DEFAULT_MESSAGE_BYTES - MESSAGE_RESERVE_BYTES
         self._empty = asyncio.Event()
         self._empty.set()
@@ -162,7 +174,6 @@ class RunTable:
         self._heartbeat_seconds = heartbeat_seconds or DEFAULT_HEARTBEAT_SECONDS
         message_bytes = min(max_message_bytes or DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGE_BYTES)
         self._max_result_bytes = max(0, message_bytes - MESSAGE_RESERVE_BYTES)
-        self._plan_heartbeat()
 
     def start(self, run: Run, sink: Sink) -> None:
         """Start the run, or join `sink` to it when it is known. A refusal is an end in-band."""
@@ -178,13 +189,14 @@ class RunTable:
             self._begin(run, sink)
 
     def _begin(self, run: Run, sink: Sink) -> None:
-        execution = Execution(run, self._plugin.runners[run.runner], sink)
+        now = asyncio.get_running_loop().time()
+        execution = Execution(run, self._plugin.runners[run.runner], sink, now)
         run.attach(execution)
         self._active[run.id] = execution
         self._busy[run.runner] = self._busy.get(run.runner, 0) + 1
         self._empty.clear()
-        execution.last_event = asyncio.get_running_loop().time()
-        execution.watch_time()
+        if self._sweeper is None:
+            self._plan_sweep()
         # The task comes first: its first step then runs before the sink's writer wakes up, and a
         # run that ends at once travels as one frame.
         execution.task = self._tasks.create_task(self._carry(execution))
@@ -232,20 +244,15 @@ class RunTable:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._empty.wait()
-        ending = Ended(
-            status=Status.CANCELED, kind=FailureKind.CANCELED, message="the plugin was shut down"
-        )
         for execution in tuple(self._active.values()):
-            execution.force(ending)
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
+            execution.give_up("the plugin was shut down")
 
     async def _carry(self, execution: Execution) -> None:
         ended = await execution.conclude()
         execution.stop_watching()
-        execution.buffer.flush()
+        truncated = execution.flush()
         self._forget(execution)
-        ended = self._within_limits(ended, truncated=execution.buffer.truncated)
+        ended = self._within_limits(ended, truncated=truncated)
         self._remember(execution.run, ended)
         for sink in execution.sinks:
             sink.ended(execution.run.id, ended)
@@ -255,16 +262,7 @@ class RunTable:
         if size > self._max_result_bytes:
             limit = self._max_result_bytes
             ended = _bug(f"the result is limited to {limit} bytes, got {size} bytes")
-        if not truncated:
-            return ended
-        return Ended(
-            status=ended.status,
-            result=ended.result,
-            kind=ended.kind,
-            message=ended.message,
-            stack_trace=ended.stack_trace,
-            output_truncated=True,
-        )
+        return msgspec.structs.replace(ended, output_truncated=True) if truncated else ended
 
     def _forget(self, execution: Execution) -> None:
         del self._active[execution.run.id]
@@ -279,21 +277,24 @@ class RunTable:
             _, oldest = self._finished.popitem(last=False)
             self._finished_bytes -= len(oldest.result)
 
-    def _plan_heartbeat(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-        loop = asyncio.get_running_loop()
-        self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
+    def _plan_sweep(self) -> None:
+        """One timer watches all runs; there is none while there are no runs."""
+        seconds = min(SWEEP_SECONDS, self._heartbeat_seconds / 2)
+        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
 
-    def _beat(self) -> None:
-        """Speak for each run that was silent for most of the interval."""
+    def _sweep(self) -> None:
+        """Speak for runs that were silent for most of the interval; end those out of time."""
         now = asyncio.get_running_loop().time()
         for run_id, execution in self._active.items():
+            if now >= execution.deadline:
+                execution.expire()
             if now - execution.last_event >= self._heartbeat_seconds / 2:
                 execution.last_event = now
                 for sink in execution.sinks:
                     sink.heartbeat(run_id)
-        self._plan_heartbeat()
+        self._sweeper = None
+        if self._active:
+            self._plan_sweep()
 
 
 def _ended(outcome: Outcome) -> Ended:

@@ -116,7 +116,7 @@ async def child(run: Run) -> Outcome:
 
 async def surroundings(run: Run) -> Outcome:
     """Tell what the plugin sees."""
-    return Outcome.succeeded({"env": dict(os.environ), "cwd": os.getcwd(), "run": dict(run.env)})
+    return Outcome.succeeded({"env": dict(os.environ), "cwd": str(Path.cwd()), "run": dict(run.env)})
 
 
 DEEDS = {
