@@ -23,7 +23,7 @@ format: setup ## Rewrite the formatting, fix what lint can fix
 lint: setup ## Formatting, lint, spelling, import contracts, protos
 	$(PY) -m ruff format --check -q .
 	$(PY) -m ruff check -q .
-	.venv/bin/codespell core sdk runners sensors packs docs README.md CHANGELOG.md proto tools
+	.venv/bin/codespell core sdk runners packs docs README.md CHANGELOG.md proto tools tests/tidy tests/packaging
 	.venv/bin/lint-imports --no-logo
 	$(PY) tools/buf.py
 
@@ -46,10 +46,11 @@ generate: setup ## Rewrite what is generated: wire types, reference pages, schem
 stale: generate ## Fail if a generated file was not committed
 	@test -z "$$(git status --porcelain --untracked-files=all sdk docs)" || { git status --short; echo "stale: run 'make generate' and commit"; exit 1; }
 
-package: setup ## Build both wheels and check what is in them
+package: setup ## Build both wheels, check what is in them, use them in a clean environment
 	rm -rf dist && $(PY) -m build -q . && $(PY) -m build -q --outdir dist sdk/python
 	.venv/bin/check-wheel-contents --toplevel whimbrel dist/whimbrel-*.whl
 	.venv/bin/check-wheel-contents --toplevel whimbrel_sdk dist/whimbrel_sdk-*.whl
+	$(PY) tools/check_wheel.py
 
 bench: setup ## Measure the hot paths against their floors; JSON in bench-results/
 	$(PY) benchmarks/run.py

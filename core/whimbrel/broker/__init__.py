@@ -1,1 +1,1 @@
-"""TODO-broker."""
+"""The application: takes events and requests, asks the engines, carries out what they decide."""

@@ -1,1 +1,1 @@
-"""TODO-gateway."""
+"""The gateway: REST, event streams, webhooks and gRPC; it authenticates, checks and converts."""
