@@ -21,7 +21,8 @@ def request_bytes(method: str, path: str, token: str, body: Any) -> bytes:
     return head.encode() + data
 
 
-def _response_length(buffer: bytes) -> int | None:
+def response_length(buffer: bytes) -> int | None:
+    """Return how many bytes the first response in the buffer has, or None while it is not whole."""
     end = buffer.find(HEADER_END)
     if end < 0:
         return None
@@ -60,7 +61,7 @@ def run(
         for number, _ in poll.poll():
             connection = open_connections[number]
             connection.buffer += connection.socket.recv(65536)
-            length = _response_length(connection.buffer)
+            length = response_length(connection.buffer)
             if length is None:
                 continue
             if expect not in connection.buffer[:32]:

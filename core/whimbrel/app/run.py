@@ -54,7 +54,8 @@ async def _run(settings: Settings, save_login: SaveLogin) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     settings = _with_port(settings)
-    settings.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (settings.folder, settings.run_folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with build(settings) as broker:
         await _life(settings, broker, stopped, save_login)
 

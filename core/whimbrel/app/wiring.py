@@ -170,6 +170,7 @@ async def _broker(
         outbox=outbox,
         clock=world.clock,
         version=whimbrel.__version__,
+        started=world.clock.monotonic(),
     )
 
 

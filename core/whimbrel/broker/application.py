@@ -27,6 +27,9 @@ from whimbrel.store import Store, StoreFull
 SEEN_EVENT_DAYS = 2
 """How long an event id is remembered; sources that repeat themselves later are new events."""
 
+COUNTED = ("execution", "output", "trigger_instance", "rule_enforcement", "trace", "key")
+"""The tables whose sizes an operator watches."""
+
 PURGE_SECONDS = 600.0
 PURGE_LIMIT = 1000
 
@@ -34,7 +37,10 @@ log = structlog.get_logger(__name__)
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
-    """The services by name, and the life of what runs beside requests."""
+    """The services by name, and the life of what runs beside requests.
+
+    `started` is when it was built, on the monotonic clock.
+    """
 
     store: Store
     bus: Bus
@@ -49,6 +55,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     clock: Clock
     version: str
+    started: float
 
     async def run(self, ready: asyncio.Event) -> None:
         """Recover, then carry out what comes until cancelled; sets `ready` once new work is taken."""
@@ -91,12 +98,13 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         """Return what operators want to know first; `GET /api/v1/status` shows it."""
         return {
             "version": self.version,
+            "ready": True,
+            "uptime_seconds": round(self.clock.monotonic() - self.started, 1),
             "bus": {"connected": self.bus.connected, "unannounced": self.outbox.waiting()},
             "executions": {
                 "active": self.dispatcher.active(),
                 "queued": self.dispatcher.queued(),
-                "total": self.store.count("execution"),
             },
-            "trigger_instances": self.store.count("trigger_instance"),
+            "store": {table: self.store.count(table) for table in COUNTED},
             "plugins": msgspec.to_builtins(self.host.statuses()),
         }

@@ -1,6 +1,7 @@
 """Start a plugin's process, hear that it is ready, and make sure that nothing of it is left."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -29,6 +30,8 @@ FOLDER_ID_BYTES = 4
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TZ")
 """All that a plugin sees of the broker's environment, beside what its manifest names."""
 
+SESSION_FIELD = 3
+"""Of /proc/PID/stat, counted from behind the command's name."""
 EXIT_POLL_SECONDS = 0.05
 """How often a system without pidfds is asked whether the plugin has ended."""
 
@@ -84,10 +87,26 @@ def runtime_root(environment: Mapping[str, str]) -> Path:
     return root
 
 
-class PluginProcess:
-    """A plugin's process, the leader of its own process group.
+def session_members(session: int) -> list[int]:
+    """Return the processes of a session; runs have process groups of their own within the plugin's.
 
-    When the leader has ended, what is left of the group is killed: no run's child stays behind.
+    Empty where there is no /proc.
+    """
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(fields[SESSION_FIELD]) == session:
+            found.append(int(entry.parent.name))
+    return found
+
+
+class PluginProcess:
+    """A plugin's process, the leader of its own session.
+
+    When the leader has ended, what is left of the session is killed: no run's child stays behind.
     Its stdin stays open and empty; the plugin reads its end as the end of this process.
     """
 
@@ -193,8 +212,11 @@ class PluginProcess:
             self._reap()
 
     def _reap(self) -> None:
-        """Kill the rest of the group while the dead leader still holds the group's id."""
+        """Kill the rest of the session while the dead leader still holds its id."""
         self._signal_group(signal.SIGKILL)
+        for pid in session_members(self.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         self.exited.set_result(self._popen.wait())
 
     def _close(self) -> None:
