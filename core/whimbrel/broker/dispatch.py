@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import groupby
 from typing import Any, Protocol
 
 import msgspec
@@ -44,6 +45,9 @@ RUNNING_SECONDS = 0.05
 
 OUTPUT_FLUSH_SECONDS = 0.2
 """How long output may be visible live before it is durable."""
+
+OUTPUT_OPS_MAX = 500
+"""Pieces of output in one commit; a run that prints more of them at once needs several."""
 
 FULL_RETRY_SECONDS = 1.0
 """How often a result that does not fit is tried again when the disk is full."""
@@ -290,7 +294,7 @@ class Dispatcher:
             return RunOutcome(status=Status.CANCELED)
         try:
             request = self._requests.run_request(run.execution)
-        except errors.InvalidInput as error:
+        except errors.WhimbrelError as error:
             return RunOutcome(status=Status.FAILED, reason=str(error))
         return await self._host.run(
             request, lambda: self._started(run), lambda chunks: self._printed(run, chunks)
@@ -311,30 +315,31 @@ class Dispatcher:
         self._spawn(self._save_progress(run))
 
     async def _save_progress(self, run: _Run) -> None:
-        announced, output = tuple(run.announced), tuple(run.output)
-        if not announced and not output:
-            return
-        try:
-            await self._save(run.execution, announced, [OUTPUTS.put(o) for o in output])
-        except StoreFull as error:
-            log.warning(
-                "progress is not durable yet", execution=run.execution.id, reason=str(error)
-            )
-            return
-        # What came meanwhile stands behind what was saved; readers never miss a piece in between.
-        del run.announced[: len(announced)]
-        del run.output[: len(output)]
+        for _ in range(0, max(1, len(run.output)), OUTPUT_OPS_MAX):
+            announced, output = tuple(run.announced), tuple(run.output[:OUTPUT_OPS_MAX])
+            if not announced and not output:
+                return
+            try:
+                await self._save(run.execution, announced, [OUTPUTS.put(o) for o in output])
+            except StoreFull as error:
+                log.warning(
+                    "progress is not durable yet", execution=run.execution.id, reason=str(error)
+                )
+                return
+            # What came meanwhile stands behind what was saved; readers never miss a piece in between.
+            del run.announced[: len(announced)]
+            del run.output[: len(output)]
 
     def _printed(self, run: _Run, chunks: Sequence[OutputChunk]) -> None:
-        for chunk in chunks:
+        for channel, pieces in groupby(chunks, key=lambda chunk: chunk.channel):
             record = OutputRecord(
                 id=self._ids.object_id(),
                 execution_id=run.execution.id,
                 action_ref=run.execution.action_ref,
                 runner_ref=run.execution.runner_type,
                 timestamp=timestamp(self._clock.now()),
-                output_type=chunk.channel,
-                data=run.text(chunk),
+                output_type=channel,
+                data="".join(map(run.text, pieces)),
             )
             run.output.append(record)
             self._stream.publish(OUTPUT_EVENT, partial(msgspec.to_builtins, record))
@@ -347,7 +352,11 @@ class Dispatcher:
             run.timer.cancel()
         run.execution = ended = self._ended(run.execution, outcome)
         announced = (*run.announced, execution_announcement(ended))
-        await self._save_for_sure(ended, announced, [OUTPUTS.put(o) for o in run.output])
+        output = [OUTPUTS.put(record) for record in run.output]
+        while len(output) > OUTPUT_OPS_MAX:
+            await self._commit_for_sure(ended.id, output[:OUTPUT_OPS_MAX])
+            del output[:OUTPUT_OPS_MAX]
+        await self._save_for_sure(ended, announced, output)
         self._requests.run_ended(ended.id)
         self._runs.pop(ended.id, None)
         self._tell(ended, "update")
@@ -399,21 +408,32 @@ class Dispatcher:
     async def _save(
         self, execution: Execution, announced: Sequence[Announcement], ops: Sequence[Op] = ()
     ) -> None:
+        await self._store.commit(self._writes(execution, announced, ops))
+        self._outbox.committed()
+
+    def _writes(
+        self, execution: Execution, announced: Sequence[Announcement], ops: Sequence[Op]
+    ) -> list[Op]:
         written: list[Op] = [EXECUTIONS.put(execution), *ops]
         if announced:
             written.append(self._outbox.op(announced))
-        await self._store.commit(written)
-        self._outbox.committed()
+        return written
 
     async def _save_for_sure(
         self, execution: Execution, announced: Sequence[Announcement], ops: Sequence[Op]
     ) -> None:
+        await self._commit_for_sure(execution.id, self._writes(execution, announced, ops))
+        self._outbox.committed()
+
+    async def _commit_for_sure(self, execution_id: str, ops: Sequence[Op]) -> None:
         while True:
             try:
-                return await self._save(execution, announced, ops)
+                await self._store.commit(ops)
             except StoreFull as error:
-                log.error("a result waits for space", execution=execution.id, reason=str(error))
+                log.error("a result waits for space", execution=execution_id, reason=str(error))
                 await asyncio.sleep(FULL_RETRY_SECONDS)
+            else:
+                return
 
     def _tell(self, execution: Execution, change: str) -> None:
         self._stream.publish(f"st2.execution__{change}", lambda: self._document(execution))

@@ -42,6 +42,9 @@ LAST = "last"
 SCAN_LIMIT = 10_000
 """Records that a listing with several filters looks through before it stops."""
 
+DELAY_MILLISECONDS_MAX = 366 * 86_400_000
+"""The longest that an execution can be put off: a year."""
+
 INDEXED = ("action", "user", "rule", "trigger_instance", "status", "parent")
 
 
@@ -60,6 +63,37 @@ class Draft(msgspec.Struct, frozen=True):
     execution: Execution
     version: ContentVersion
     announcements: list[Announcement]
+
+
+class _TraceContext(msgspec.Struct):
+    id_: str | None = None
+    trace_tag: str | None = None
+
+
+class _Parent(msgspec.Struct):
+    execution_id: str | None = None
+
+
+class _Context(msgspec.Struct):
+    """What is read of a caller's context; the rest is kept as it is."""
+
+    trace_context: _TraceContext | None = None
+    parent: _Parent | None = None
+
+
+def _check(request: ExecutionRequest) -> None:
+    """Refuse what would not be found wrong before the execution is stored."""
+    delay = request.delay or 0
+    if not 0 <= delay <= DELAY_MILLISECONDS_MAX:
+        raise errors.InvalidInput(
+            f"must be from 0 to {DELAY_MILLISECONDS_MAX} milliseconds, got {delay}", place="/delay"
+        )
+    try:
+        msgspec.convert(request.context, _Context)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        place = "/context" + path.rstrip("`").replace(".", "/")
+        raise errors.InvalidInput(said, place=place) from error
 
 
 class Executions:
@@ -96,6 +130,7 @@ class Executions:
         if user != caller.user and not caller.is_admin:
             raise errors.PermissionDenied(f'User "{caller.user}" is not allowed to run as "{user}"')
         self.check_room()
+        _check(request)
         try:
             draft = self.draft(request, user=user)
         except errors.NotFound as error:

@@ -198,7 +198,7 @@ def test_the_limit_of_matches_is_told() -> None:
     async def scenario(app: Application) -> None:
         for number in range(4):
             await app.add_rule(f"r{number}")
-        with pytest.raises(errors.LimitExceeded, match="rules that match one event.* 3, got 4"):
+        with pytest.raises(errors.LimitExceeded, match=r"rules that match one event.* 3, got 4"):
             await app.events.ingest(hook())
 
         assert [] == app.store.commits
