@@ -11,11 +11,14 @@ import structlog
 
 from whimbrel.bus import Announcement, Bus, BusDown
 from whimbrel.seams import Ids
-from whimbrel.store import Delete, Op, Put, Store
+from whimbrel.store import Delete, Op, Put, Store, StoreFull
 
 TABLE = "outbox"
 BATCH_LIMIT = 64
 RETRY_SECONDS = 0.2
+FORGET_LIMIT = 500
+"""Sent records that one commit removes; after an outage there are many."""
+
 FORGET_SECONDS = 0.25
 """Sent records are removed in groups this far apart: a crash re-sends them, ids make that harmless."""
 
@@ -77,7 +80,10 @@ class Outbox:
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(FORGET_SECONDS)
-            await self.forget_sent()
+            try:
+                await self.forget_sent()
+            except StoreFull as error:
+                log.warning("sent announcements stay until there is space", reason=str(error))
 
     async def forget_sent(self) -> None:
         """Remove what was sent.
@@ -88,8 +94,10 @@ class Outbox:
         sent = list(self._sent)
         if not sent:
             return
-        await self._store.commit([Delete(TABLE, key) for key in sent])
-        self._sent.difference_update(sent)
+        for start in range(0, len(sent), FORGET_LIMIT):
+            group = sent[start : start + FORGET_LIMIT]
+            await self._store.commit([Delete(TABLE, key) for key in group])
+            self._sent.difference_update(group)
         self._cursor = None
         if self._store.count(TABLE):
             self._wake.set()

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from tests.unit.broker.application import ADMIN, Application, drive
 from whimbrel import errors
 from whimbrel.broker.records import TRACES
 from whimbrel.model import MASK, Caller, Execution, ExecutionRequest, OutputChunk, Status
+
+from tests.unit.broker.application import ADMIN, Application, drive
 
 GUEST = Caller(user="guest", method="authentication token", is_admin=False)
 
@@ -82,7 +82,7 @@ def test_a_context_of_the_wrong_shape_is_refused(context: dict[str, Any]) -> Non
     """What callers say of trace and parent is checked, and the place is named."""
 
     async def scenario(app: Application) -> None:
-        with pytest.raises(errors.InvalidInput, match="/context/(trace_context|parent)"):
+        with pytest.raises(errors.InvalidInput, match=r"/context/(trace_context|parent)"):
             await request(app, context=context)
 
         assert [] == app.store.commits
@@ -108,7 +108,7 @@ def test_only_admins_run_as_others() -> None:
     """Naming another user needs an admin."""
 
     async def scenario(app: Application) -> None:
-        with pytest.raises(errors.PermissionDenied, match="guest.*other"):
+        with pytest.raises(errors.PermissionDenied, match=r"guest.*other"):
             await app.executions.request(local(user="other"), caller=GUEST)
         execution = await request(app, user="other")
         assert "other" == execution.context["user"]
