@@ -15,6 +15,9 @@ from whimbrel.store import Delete, Op, Put, Store, StoreFull
 
 TABLE = "outbox"
 BATCH_LIMIT = 64
+GATHER_SECONDS = 0.005
+"""Announcements wait this long for company: sending them must not delay the runs they are about."""
+
 RETRY_SECONDS = 0.2
 FORGET_LIMIT = 500
 """Sent records that one commit removes; after an outage there are many."""
@@ -58,6 +61,7 @@ class Outbox:
                 self._wake.clear()
                 await self._send_waiting()
                 await self._wake.wait()
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _send_waiting(self) -> None:
         while records := self._store.page(
