@@ -1,7 +1,7 @@
 """Talk to a plugin: dial, shake hands, and carry runs over one session or one call each."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -198,31 +198,43 @@ class SessionLink:
 
 
 class CallLink:
-    """One call for each run, for plugins without a session."""
+    """One call for each run, as tasks of `tasks`, for plugins without a session."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, on_event: OnEvent, on_frame_over: OnFrameOver
+        self,
+        channel: grpc.aio.Channel,
+        on_event: OnEvent,
+        on_frame_over: OnFrameOver,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._stub: runner_service.RunnerServiceAsyncStub = runner_service.RunnerServiceStub(
             channel
         )
         self._on_event = on_event
         self._on_frame_over = on_frame_over
-        self._tasks = asyncio.TaskGroup()
-        self._ended = asyncio.Event()
+        self._tasks = tasks
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def carry(self) -> None:
         """Be there for the calls until cancelled; the end of the process ends them."""
-        async with self._tasks:
-            await self._ended.wait()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for call in self._calls:
+                call.cancel()
 
     def send(self, message: wire.RunRequest, size_bytes: int) -> None:
         """Start the call."""
-        self._tasks.create_task(self._run(message))
+        self._start(self._run(message))
 
     def cancel(self, run_id: str, user: str) -> None:
         """Start the call that asks to end a run."""
-        self._tasks.create_task(self._cancel(run_id, user))
+        self._start(self._cancel(run_id, user))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        call = self._tasks.create_task(work)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
 
     async def _run(self, message: wire.RunRequest) -> None:
         run_id, ended = message.run_id, False

@@ -20,6 +20,7 @@ from whimbrel.host.session import (
     CallLink,
     Disagreement,
     Greeting,
+    Link,
     SessionLink,
     ask_to_drain,
     ask_to_shut_down,
@@ -206,9 +207,8 @@ class Supervisor:
         self, channel: grpc.aio.Channel, process: PluginProcess, instance_id: str
     ) -> None:
         greeting = await self._greet(channel, process, instance_id)
-        link_class = SessionLink if greeting.has_session else CallLink
-        link = link_class(channel, self._traffic.receive, self._traffic.frame_over)
         async with asyncio.TaskGroup() as tasks:
+            link = self._link(channel, greeting, tasks)
             carrying = tasks.create_task(link.carry())
             carrying.add_done_callback(lambda _: self._finish(End.LINK_BROKEN))
             self._state, self._message = "ready", ""
@@ -216,7 +216,6 @@ class Supervisor:
             self._traffic.open(link, greeting)
             try:
                 end = await self._end
-                self._traffic.close()
                 if end in {End.IDLE, End.STOPPED}:
                     await self._part(channel, process)
             finally:
@@ -224,6 +223,14 @@ class Supervisor:
                 carrying.cancel()
         if end not in {End.IDLE, End.STOPPED}:
             raise await self._post_mortem(process, end)
+
+    def _link(
+        self, channel: grpc.aio.Channel, greeting: Greeting, tasks: asyncio.TaskGroup
+    ) -> Link:
+        receive, frame_over = self._traffic.receive, self._traffic.frame_over
+        if greeting.has_session:
+            return SessionLink(channel, receive, frame_over)
+        return CallLink(channel, receive, frame_over, tasks)
 
     async def _greet(
         self, channel: grpc.aio.Channel, process: PluginProcess, instance_id: str
@@ -264,7 +271,9 @@ class Supervisor:
         return process.failure("was ended: it closed its session")
 
     def _finish(self, end: End) -> None:
+        """Send nothing more from this moment on: what comes now waits for the next life."""
         if not self._end.done():
+            self._traffic.close()
             self._end.set_result(end)
 
     def _stopped(self) -> RunOutcome:

@@ -169,13 +169,12 @@ class Traffic:
         self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
 
     def _sweep(self) -> None:
-        self._plan_sweep()
         now, link = self._time(), self._link
         assert link is not None
+        self._plan_sweep()
         for flight in self._flights.give_up_late(now, self._limits.silence_seconds):
             link.cancel(flight.request.run_id, "")
         if self._flights.all_overdue:
             self._on_stuck()
-        idle = not len(self._flights) and now - self._idle_since >= self._idle_seconds
-        if idle and self._idle_seconds:
+        elif not len(self._flights) and 0 < self._idle_seconds <= now - self._idle_since:
             self._on_idle()

@@ -107,8 +107,8 @@ class Run:
     id: str
     runner: str
     attempt: int = 1
-    params_json: bytes = b"{}"
-    action_params_json: bytes = b"{}"
+    params_json: bytes = field(default=b"{}", repr=False)
+    action_params_json: bytes = field(default=b"{}", repr=False)
     action_schema_json: bytes = b"{}"
     entry_point: str = ""
     env: Mapping[str, str] = field(default_factory=dict)

@@ -39,6 +39,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.grace_seconds = STOP_GRACE_SECONDS
+        self.host_is_gone = False
         self._requested = asyncio.Event()
 
     def request(self, grace_seconds: float) -> None:
@@ -46,6 +47,11 @@ class Stop:
         if not self._requested.is_set():
             self.grace_seconds = grace_seconds or STOP_GRACE_SECONDS
             self._requested.set()
+
+    def lose_host(self) -> None:
+        """Ask to stop because nobody is left to serve, or to clean up behind this process."""
+        self.host_is_gone = True
+        self.request(STOP_GRACE_SECONDS)
 
     async def requested(self) -> None:
         """Wait for the request."""
@@ -79,7 +85,7 @@ class Streams:
             while os.read(self._lifeline, 4096):
                 pass
             with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends anyway
-                loop.call_soon_threadsafe(stop.request, STOP_GRACE_SECONDS)
+                loop.call_soon_threadsafe(stop.lose_host)
             time.sleep(STOP_GRACE_SECONDS + EXIT_SECONDS)
             end_group()
 
@@ -96,11 +102,13 @@ def end_group() -> NoReturn:
 def serve(plugin: Plugin) -> NoReturn:
     """Serve the plugin until the host shuts it down or goes away; then end the process."""
     launch = _launch(plugin, os.environ)
-    asyncio.run(_serve(plugin, launch, Streams()))
+    stop = asyncio.run(_serve(plugin, launch, Streams()))
+    if stop.host_is_gone:
+        end_group()
     sys.exit(0)
 
 
-async def _serve(plugin: Plugin, launch: Launch, streams: Streams) -> None:
+async def _serve(plugin: Plugin, launch: Launch, streams: Streams) -> Stop:
     # Here, because only who serves shall pay for loading gRPC.
     from whimbrel_sdk.grpc_transport import GrpcTransport
 
@@ -116,6 +124,7 @@ async def _serve(plugin: Plugin, launch: Launch, streams: Streams) -> None:
         await stop.requested()
         await table.shut_down(stop.grace_seconds)
         await transport.close()
+    return stop
 
 
 def _launch(plugin: Plugin, environment: Mapping[str, str]) -> Launch:

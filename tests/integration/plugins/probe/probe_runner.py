@@ -25,7 +25,7 @@ async def work(run: Run) -> Outcome:
     return await DEEDS[run.action_params["do"]](run)
 
 
-@plugin.runner("probe.single")
+@plugin.runner("probe.single", cancel_grace_seconds=0.05)
 async def single(run: Run) -> Outcome:
     """Announce the run, then wait for a file."""
     run.write("stdout", f"{run.id}\n".encode())
@@ -116,7 +116,9 @@ async def child(run: Run) -> Outcome:
 
 async def surroundings(run: Run) -> Outcome:
     """Tell what the plugin sees."""
-    return Outcome.succeeded({"env": dict(os.environ), "cwd": str(Path.cwd()), "run": dict(run.env)})
+    return Outcome.succeeded(
+        {"env": dict(os.environ), "cwd": str(Path.cwd()), "run": dict(run.env)}
+    )
 
 
 DEEDS = {

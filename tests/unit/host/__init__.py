@@ -1,0 +1,1 @@
+"""Tests of the plugin host that need no process."""
