@@ -19,7 +19,9 @@ class Names(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
         if value == UNRESOLVABLE:
-            raise parameters.ParameterError("the configuration cannot be resolved", category="config_error")
+            raise parameters.ParameterError(
+                "the configuration cannot be resolved", category="config_error"
+            )
         return value
 
 

@@ -116,7 +116,9 @@ def test_second_start_reads_nothing_and_keeps_everything(tmp_path: Path) -> None
         assert again.told == []
         assert again.content.find("rule", "default.r") == created
         assert again.content.webhook("sample").ref_count == 2
-        assert sorted(r.ref for r in again.content.rule_set) == [r.ref for r in case.content.all("rule")]
+        assert sorted(r.ref for r in again.content.rule_set) == [
+            r.ref for r in case.content.all("rule")
+        ]
         with pytest.raises(NotFound):
             again.content.find("rule", "examples.greet_visitor")
 
