@@ -56,7 +56,7 @@ def use(programs: Path, folder: Path) -> None:
     log = folder / "broker.log"
     with log.open("wb") as output:
         broker = subprocess.Popen(
-            [programs / "whimbrel", "up", "--port", url.rpartition(":")[2]],
+            [programs / "whimbrel", "up", "--port", url.rpartition(":")[2], "--grpc-port", "0"],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -112,7 +112,8 @@ class Demo:
         """Start the broker."""
         self.say("Start the broker with its embedded NATS and LMDB")
         port = self.url.rpartition(":")[2]
-        command = [str(PROGRAM), "up", "--folder", str(self.folder), "--port", port]
+        ports = ["--port", port, "--grpc-port", "0"]
+        command = [str(PROGRAM), "up", "--folder", str(self.folder), *ports]
         print(f"    $ whimbrel {shlex.join(command[1:])} &", flush=True)
         begun = time.monotonic()
         log = (self.home / "broker.log").open("wb")

@@ -19,6 +19,7 @@ import yaml
 from whimbrel.errors import ContentErrors, InvalidInput
 
 DEFAULT_PORT = 9110
+DEFAULT_GRPC_PORT = 9111
 ST2_PORTS = {"auth_port": 9100, "api_port": 9101, "stream_port": 9102}
 FILE_VARIABLE = "WHIMBREL_CONFIG"
 FILE_SIZE_BYTES_MAX = 1 << 20
@@ -81,9 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[
         _Port, _listening("Port of the REST API, the stream and the web pages; 0 takes a free one.")
     ] = DEFAULT_PORT
-    grpc_port: Annotated[_Port | None, _listening("Port of the gRPC API; 0 takes a free one.")] = (
-        None
-    )
+    grpc_port: Annotated[
+        _Port | None,
+        _listening(
+            "Port of the gRPC API; 0 takes a free one, `null` in the file leaves only the socket"
+            " `api.sock` of the run folder."
+        ),
+    ] = DEFAULT_GRPC_PORT
     auth_port: Annotated[
         _Port | None,
         _listening("Extra port that serves /tokens as a StackStorm auth service does."),
@@ -528,6 +533,7 @@ def _written(default: object) -> str:
 
 
 __all__ = [
+    "DEFAULT_GRPC_PORT",
     "DEFAULT_PORT",
     "EMBEDDED",
     "ST2_PORTS",

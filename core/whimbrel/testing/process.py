@@ -53,12 +53,14 @@ class BrokerProcess:
         self.home = folder / "home"
         self.home.mkdir(exist_ok=True)
         self.port = free_port()
+        self.grpc_port = free_port()
         self.log = folder / "broker.log"
         self.options: dict[str, object] = {
             "folder": folder / "data",
             "run_folder": folder / "run",
             "master_key_file": folder / "master.key",
             "port": self.port,
+            "grpc_port": self.grpc_port,
             "users_file": password_file(folder),
             **options,
         }

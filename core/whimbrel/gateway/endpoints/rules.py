@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from whimbrel.broker.views import masked_parameters
 from whimbrel.errors import NotFound
 from whimbrel.gateway.convert import mapping
 from whimbrel.gateway.endpoint import Endpoint, Kind, Param, Reply, Request, described
@@ -20,8 +19,9 @@ from whimbrel.gateway.listing import (
     page_params,
     window,
 )
+from whimbrel.gateway.masking import masked_rule_parameters, replacing
 from whimbrel.gateway.ports import BrokerPort
-from whimbrel.model import MASK, Rule, RuleEnforcement
+from whimbrel.model import Rule, RuleEnforcement
 
 LIMIT = 50
 RULES = ContentKind(
@@ -59,17 +59,11 @@ def _shown(broker: BrokerPort, rule: Rule, request: Request) -> dict[str, Any]:
     """Return the rule's document; parameters that its action calls secret are masked."""
     shown: dict[str, Any] = document(rule)
     if not (request.query.get("show_secrets") and request.caller.is_admin):
-        shown["action"] = {**shown["action"], "parameters": _masked(broker, rule)}
+        shown["action"] = {
+            **shown["action"],
+            "parameters": masked_rule_parameters(broker.content, rule),
+        }
     return shown
-
-
-def _masked(broker: BrokerPort, rule: Rule) -> dict[str, Any]:
-    try:
-        action = broker.content.find("action", rule.action.ref)
-        runner = broker.content.find("runner_type", action.runner_type)
-    except NotFound:  # a rule may name an action that is not there, or not yet
-        return rule.action.parameters
-    return masked_parameters(rule.action.parameters, runner.runner_parameters, action.parameters)
 
 
 async def list_rules(broker: BrokerPort, request: Request) -> Reply:
@@ -97,16 +91,7 @@ async def update_rule(broker: BrokerPort, request: Request) -> Reply:
     """Replace a rule. A masked parameter that comes back keeps its value."""
     former: Rule = broker.content.find("rule", request.args["ref_or_id"])
     given = mapping(request.body)
-    given = {**given, "context": {**former.context, **(given.get("context") or {})}}
-    action = given.get("action")
-    if isinstance(action, dict) and isinstance(action.get("parameters"), dict):
-        known = former.action.parameters
-        kept = {
-            name: known[name] if value == MASK and name in known else value
-            for name, value in action["parameters"].items()
-        }
-        given["action"] = {**action, "parameters": kept}
-    changed = await broker.content.update("rule", former.id, given)
+    changed = await broker.content.update("rule", former.id, replacing(former, given))
     return Reply(_shown(broker, changed, request))
 
 

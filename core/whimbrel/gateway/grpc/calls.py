@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -10,12 +10,14 @@ import structlog
 from whimbrel import errors
 from whimbrel.broker.identity import Identity
 from whimbrel.model import Caller
+from whimbrel.store import RevisionConflict
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 BEARER = "bearer "
+INTERNAL = grpc.StatusCode.INTERNAL
 
 STATUS: tuple[tuple[type[errors.WhimbrelError], grpc.StatusCode], ...] = (
     (errors.LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -23,7 +25,6 @@ STATUS: tuple[tuple[type[errors.WhimbrelError], grpc.StatusCode], ...] = (
     (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
-    (errors.Conflict, grpc.StatusCode.ALREADY_EXISTS),
     (errors.Unavailable, grpc.StatusCode.UNAVAILABLE),
     (errors.Corrupt, grpc.StatusCode.DATA_LOSS),
 )
@@ -42,12 +43,26 @@ def caller_of(identity: Identity, context: Context) -> Caller:
     raise errors.Unauthenticated("Unauthorized - One of Token or API key required.")
 
 
-async def refuse(context: Context, error: errors.WhimbrelError) -> None:
+async def refuse(context: Context, error: errors.WhimbrelError) -> NoReturn:
     """End the call with the status that fits the error; its text is the message."""
-    code = next(
-        (code for kind, code in STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL
-    )
-    await context.abort(code, str(error))
+    await context.abort(_code(error), str(error))
+    raise AssertionError("abort raises")
+
+
+def _code(error: errors.WhimbrelError) -> grpc.StatusCode:
+    if isinstance(error, RevisionConflict):
+        return grpc.StatusCode.ABORTED
+    if isinstance(error, errors.Conflict):
+        taken = grpc.StatusCode.ALREADY_EXISTS
+        return taken if error.conflict_id else grpc.StatusCode.FAILED_PRECONDITION
+    return next((code for kind, code in STATUS if isinstance(error, kind)), INTERNAL)
+
+
+async def _fail(context: Context, method: str) -> NoReturn:
+    """End a call that failed for a reason of our own: the reason is in the log, not in the answer."""
+    log.exception("a gRPC call failed", method=method)
+    await context.abort(INTERNAL, "Internal error; the broker's log has the reason")
+    raise AssertionError("abort raises")
 
 
 def unary(
@@ -61,7 +76,8 @@ def unary(
             return await method(self, request, caller_of(self.identity, context))
         except errors.WhimbrelError as error:
             await refuse(context, error)
-            raise
+        except Exception:  # noqa: BLE001  the door: logged with its traceback, answered as INTERNAL
+            await _fail(context, method.__qualname__)
 
     return call
 
@@ -78,5 +94,7 @@ def streaming(
                 yield response
         except errors.WhimbrelError as error:
             await refuse(context, error)
+        except Exception:  # noqa: BLE001  the door: logged with its traceback, answered as INTERNAL
+            await _fail(context, method.__qualname__)
 
     return call

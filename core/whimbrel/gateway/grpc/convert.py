@@ -22,6 +22,7 @@ from whimbrel.model import COMPLETED, Event, Execution, KeyValue, TriggerInstanc
 from whimbrel.model import USER_SCOPE as USER
 
 PAGE_SIZE_DEFAULT = 100
+ENCODINGS = (types_pb.ENCODING_UNSPECIFIED, types_pb.ENCODING_JSON)
 
 
 def page_size(asked: int) -> int:
@@ -31,6 +32,13 @@ def page_size(asked: int) -> int:
     return asked or PAGE_SIZE_DEFAULT
 
 
+def skipped(offset: int) -> int:
+    """Return how many to pass over. Raises `InvalidInput` for a negative number."""
+    if offset < 0:
+        raise errors.InvalidInput(f"must not be negative, got {offset}", place="offset")
+    return offset
+
+
 def to_payload(value: Any) -> types_pb.Payload:
     """Return a value as JSON."""
     return types_pb.Payload(encoding=types_pb.ENCODING_JSON, data=msgspec.json.encode(value))
@@ -38,12 +46,19 @@ def to_payload(value: Any) -> types_pb.Payload:
 
 def from_payload(payload: types_pb.Payload, place: str) -> Any:
     """Return the value of a payload. Raises `InvalidInput` naming the field."""
+    if payload.encoding not in ENCODINGS:
+        raise errors.InvalidInput(
+            f"has encoding {payload.encoding}; allowed is {types_pb.ENCODING_JSON}, JSON",
+            place=place,
+        )
     if not payload.data:
         return None
     try:
         return msgspec.json.decode(payload.data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.InvalidInput(f"is not JSON: {error}", place=place) from error
+    except RecursionError as error:
+        raise errors.InvalidInput("is nested too deep", place=place) from error
 
 
 def from_object(payload: types_pb.Payload, place: str) -> dict[str, Any]:
@@ -75,13 +90,13 @@ def to_execution(execution: Execution, document: dict[str, Any]) -> execution_pb
     )
 
 
-def to_content(item: Any) -> content_pb.Content:
-    """Return a document of any kind."""
+def to_content(item: Any, document: dict[str, Any]) -> content_pb.Content:
+    """Return a document of any kind; `document` is what is shown of the item."""
     return content_pb.Content(
         id=item.id,
         ref=getattr(item, "ref", item.name),
         description=item.description or "",
-        document=to_payload(msgspec.to_builtins(item)),
+        document=to_payload(document),
     )
 
 

@@ -7,7 +7,7 @@ from whimbrel_sdk.wire.api.v1 import execution_service_pb2_grpc as rpc
 
 from whimbrel.broker.application import Broker
 from whimbrel.gateway.grpc.calls import streaming, unary
-from whimbrel.gateway.grpc.convert import from_object, page_size, to_execution
+from whimbrel.gateway.grpc.convert import from_object, page_size, skipped, to_execution
 from whimbrel.model import COMPLETED, Caller, Execution, ExecutionRequest
 
 CHANGES = ("st2.execution__create", "st2.execution__update")
@@ -55,7 +55,7 @@ class ExecutionService(rpc.ExecutionServiceServicer):
         """Return a page of executions."""
         found, total = self._broker.executions.find(
             limit=page_size(request.page_size),
-            offset=request.offset,
+            offset=skipped(request.offset),
             action=request.action_ref or None,
             status=request.status or None,
             user=request.user or None,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc
+import msgspec
 from whimbrel_sdk.wire.api.v1 import content_service_pb2 as content_pb
 from whimbrel_sdk.wire.api.v1 import content_service_pb2_grpc as content_rpc
 from whimbrel_sdk.wire.api.v1 import datastore_service_pb2 as datastore_pb
@@ -21,11 +22,13 @@ from whimbrel.gateway.grpc.convert import (
     from_event,
     from_object,
     page_size,
+    skipped,
     to_content,
     to_item,
     to_trigger_instance,
 )
-from whimbrel.model import ApiKey, Caller
+from whimbrel.gateway.masking import masked_rule_parameters, replacing
+from whimbrel.model import ApiKey, Caller, Rule
 
 EVENTS_MAX = 1000
 
@@ -53,6 +56,12 @@ class ContentService(content_rpc.ContentServiceServicer):
         self._content = broker.content
         self.identity = broker.identity
 
+    def _shown(self, item: Any) -> content_pb.Content:
+        document = msgspec.to_builtins(item)
+        if isinstance(item, Rule):
+            document["action"]["parameters"] = masked_rule_parameters(self._content, item)
+        return to_content(item, document)
+
     @unary
     async def ListContent(
         self, request: content_pb.ListContentRequest, caller: Caller
@@ -60,7 +69,7 @@ class ContentService(content_rpc.ContentServiceServicer):
         """Return all of a kind."""
         found = self._content.all(_kind(request.kind))
         wanted = (i for i in found if not request.pack or getattr(i, "pack", "") == request.pack)
-        return content_pb.ListContentResponse(content=map(to_content, wanted))
+        return content_pb.ListContentResponse(content=map(self._shown, wanted))
 
     @unary
     async def GetContent(
@@ -68,7 +77,7 @@ class ContentService(content_rpc.ContentServiceServicer):
     ) -> content_pb.GetContentResponse:
         """Return one document."""
         found = self._content.find(_kind(request.kind), request.ref_or_id)
-        return content_pb.GetContentResponse(content=to_content(found))
+        return content_pb.GetContentResponse(content=self._shown(found))
 
     @unary
     async def CreateContent(
@@ -76,8 +85,8 @@ class ContentService(content_rpc.ContentServiceServicer):
     ) -> content_pb.CreateContentResponse:
         """Create a document."""
         document = from_object(request.document, "document")
-        made = await self._content.create(_kind(request.kind), document)
-        return content_pb.CreateContentResponse(content=to_content(made))
+        made = await self._content.create(_kind(request.kind), document, user=caller.user)
+        return content_pb.CreateContentResponse(content=self._shown(made))
 
     @unary
     async def UpdateContent(
@@ -85,8 +94,12 @@ class ContentService(content_rpc.ContentServiceServicer):
     ) -> content_pb.UpdateContentResponse:
         """Replace a document."""
         document = from_object(request.document, "document")
-        changed = await self._content.update(_kind(request.kind), request.ref_or_id, document)
-        return content_pb.UpdateContentResponse(content=to_content(changed))
+        kind = _kind(request.kind)
+        former = self._content.find(kind, request.ref_or_id)
+        if isinstance(former, Rule):
+            document = replacing(former, document)
+        changed = await self._content.update(kind, request.ref_or_id, document)
+        return content_pb.UpdateContentResponse(content=self._shown(changed))
 
     @unary
     async def DeleteContent(
@@ -141,7 +154,7 @@ class EventService(event_rpc.EventServiceServicer):
         """Return a page of trigger instances."""
         found, total = self._events.instances(
             limit=page_size(request.page_size),
-            offset=request.offset,
+            offset=skipped(request.offset),
             trigger=request.trigger or None,
         )
         return event_pb.ListTriggerInstancesResponse(
@@ -160,7 +173,13 @@ class EventService(event_rpc.EventServiceServicer):
 def _scope(number: int, caller: Caller) -> dict[str, Any]:
     if number == datastore_pb.ITEM_SCOPE_USER:
         return {"scope": "user", "user": caller.user}
-    return {"scope": "system", "user": None}
+    if number in (datastore_pb.ITEM_SCOPE_UNSPECIFIED, datastore_pb.ITEM_SCOPE_SYSTEM):
+        return {"scope": "system", "user": None}
+    raise errors.InvalidInput(
+        f"must be {datastore_pb.ITEM_SCOPE_SYSTEM} (system) or {datastore_pb.ITEM_SCOPE_USER} (user),"
+        f" got {number}",
+        place="scope",
+    )
 
 
 class DatastoreService(datastore_rpc.DatastoreServiceServicer):
@@ -207,7 +226,7 @@ class DatastoreService(datastore_rpc.DatastoreServiceServicer):
         found = self._keys.find(
             prefix=request.prefix,
             limit=page_size(request.page_size),
-            offset=request.offset,
+            offset=skipped(request.offset),
             **_scope(request.scope, caller),
         )
         return datastore_pb.ListItemsResponse(items=map(to_item, found))
