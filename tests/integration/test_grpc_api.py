@@ -26,6 +26,7 @@ from whimbrel_sdk.wire.api.v1 import types_pb2 as types_pb
 
 Code = grpc.StatusCode
 SECONDS = 20.0
+UNKNOWN: Any = 9
 MASK = "********"
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -305,7 +306,7 @@ def test_events_have_each_their_outcome(local: Client) -> None:
         event_pb.Event(trigger="core.st2.webhook", parameters=raw(b"[1]")),
         event_pb.Event(trigger="core.st2.webhook", payload=raw(b"[" * 100_000)),
         event_pb.Event(trigger="core.st2.webhook", payload=raw(b'"\xff"')),
-        event_pb.Event(trigger="core.st2.webhook", payload=types_pb.Payload(encoding=9)  # type: ignore[arg-type]  # a wrong one),
+        event_pb.Event(trigger="core.st2.webhook", payload=types_pb.Payload(encoding=UNKNOWN)),
     )
     request = event_pb.DispatchEventsRequest(events=[good, good, *bad])
     first, again, *refused = local.call(local.event.DispatchEvents, request).outcomes
