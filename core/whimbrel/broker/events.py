@@ -35,7 +35,9 @@ from whimbrel.seams import Clock, Ids
 from whimbrel.store import Op, RevisionConflict, Store
 
 WEBHOOK_TYPE = "core.st2.webhook"
-CREDENTIAL_HEADERS = frozenset({"x-auth-token", "st2-api-key", "authorization", "cookie"})
+CREDENTIAL_HEADERS = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "st2-api-key", "x-auth-token"}
+)
 SCAN_LIMIT = 10_000
 
 log = structlog.get_logger(__name__)

@@ -228,6 +228,7 @@ def test_a_webhooks_credentials_are_not_kept() -> None:
             "X-Auth-Token": "canary",
             "St2-Api-Key": "canary",
             "Authorization": "Bearer canary",
+            "Proxy-Authorization": "Basic canary",
             "Cookie": "auth-token=canary",
         }
         headers = {**credentials, "X-Github-Event": "push"}
