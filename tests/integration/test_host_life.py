@@ -178,11 +178,11 @@ def test_nothing_is_left_when_the_host_is_killed() -> None:
 def test_a_broken_manifest_is_listed_with_its_reason(tmp_path: Path) -> None:
     """Operators see the refused plugin beside the others."""
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "plugin.yaml").write_text("nane: bad\n")
+    (tmp_path / "bad" / "plugin.yaml").write_text("title: bad\n")
 
     async def body(hosted: Hosted) -> None:
         assert "refused" == hosted.status("bad").state
-        assert "/nane: unknown key" in hosted.status("bad").message
+        assert "/title: unknown key" in hosted.status("bad").message
         assert "idle" == hosted.status().state
 
     with_host(body, tmp_path, PLUGINS)

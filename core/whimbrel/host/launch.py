@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -35,6 +36,9 @@ SESSION_FIELD = 3
 EXIT_POLL_SECONDS = 0.05
 """How often a system without pidfds is asked whether the plugin has ended."""
 
+
+STALE_SECONDS = 600.0
+"""A younger launch folder may belong to a plugin that is still starting."""
 
 LAST_WORDS_SECONDS = 0.5
 """How long a dead plugin's pipes are read; a child that left its group may hold them open."""
@@ -101,6 +105,26 @@ def session_members(session: int) -> list[int]:
         if int(fields[SESSION_FIELD]) == session:
             found.append(int(entry.parent.name))
     return found
+
+
+def remove_stale_folders(root: Path, now_seconds: float) -> None:
+    """Remove what killed hosts left: old launch folders whose socket nobody listens on."""
+    for folder in filter(Path.is_dir, root.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # its owner was quicker
+            if now_seconds - folder.lstat().st_mtime > STALE_SECONDS and not _is_served(folder):
+                shutil.rmtree(folder)
+
+
+def _is_served(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(folder / SOCKET_NAME))
+        except BlockingIOError:
+            return True
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+    return True
 
 
 class PluginProcess:
@@ -186,10 +210,8 @@ class PluginProcess:
 
     def _signal_group(self, number: signal.Signals) -> None:
         """The group's id is its leader's; it is ours for as long as the leader is not reaped."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return
 
     def _take_line(self, line: str) -> None:
         if not line.startswith(READY_PREFIX) or self._ready.done():
@@ -242,7 +264,7 @@ class _LineReader(asyncio.Protocol):
 async def launch(
     plugin: InstalledPlugin,
     *,
-    socket: Path,
+    socket_path: Path,
     instance_id: str,
     environment: Mapping[str, str],
     log: PluginLog,
@@ -250,7 +272,7 @@ async def launch(
     """Start the plugin; it is not ready yet. Raises PluginFailed when it cannot be started."""
     manifest = plugin.manifest
     try:
-        popen = _spawn(plugin, _environment(manifest, environment, socket, instance_id))
+        popen = _spawn(plugin, _environment(manifest, environment, socket_path, instance_id))
     except OSError as error:
         command = " ".join(_command(manifest))
         message = f"plugin {manifest.name} cannot be started: {command}: {error.strerror}"
@@ -279,7 +301,7 @@ def _command(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _environment(
-    manifest: Manifest, environment: Mapping[str, str], socket: Path, instance_id: str
+    manifest: Manifest, environment: Mapping[str, str], socket_path: Path, instance_id: str
 ) -> dict[str, str]:
     passed = {
         name: environment[name] for name in (*PASSED_ON, *manifest.env) if name in environment
@@ -287,6 +309,6 @@ def _environment(
     return passed | {
         "WHIMBREL_PLUGIN_COOKIE": COOKIE,
         "WHIMBREL_PROTOCOLS": ",".join(map(str, manifest.protocols)),
-        "WHIMBREL_LISTEN": f"unix:{socket}",
+        "WHIMBREL_LISTEN": f"unix:{socket_path}",
         "WHIMBREL_INSTANCE_ID": instance_id,
     }

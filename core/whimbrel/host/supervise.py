@@ -11,7 +11,13 @@ import structlog
 from whimbrel import errors, seams
 from whimbrel.host.backoff import BackOff
 from whimbrel.host.flight import Flight
-from whimbrel.host.launch import LaunchFolder, PluginProcess, launch, runtime_root
+from whimbrel.host.launch import (
+    LaunchFolder,
+    PluginProcess,
+    launch,
+    remove_stale_folders,
+    runtime_root,
+)
 from whimbrel.host.limits import HostLimits
 from whimbrel.host.lines import PluginLog
 from whimbrel.host.manifest import InstalledPlugin
@@ -183,10 +189,12 @@ class Supervisor:
         plugin_log = PluginLog(
             world.clock, lambda line: log.info("plugin says", plugin=name, line=line)
         )
-        with LaunchFolder(runtime_root(world.environment), world.ids) as folder:
+        root = runtime_root(world.environment)
+        remove_stale_folders(root, world.clock.now().timestamp())
+        with LaunchFolder(root, world.ids) as folder:
             process = await launch(
                 self.plugin,
-                socket=folder.socket,
+                socket_path=folder.socket,
                 instance_id=instance_id,
                 environment=world.environment,
                 log=plugin_log,

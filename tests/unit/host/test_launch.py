@@ -1,11 +1,20 @@
 """What a launch sets up, and what it refuses before any process."""
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 from whimbrel import errors
 from whimbrel.app.world import RandomIds
-from whimbrel.host.launch import SOCKET_PATH_BYTES, LaunchFolder, runtime_root
+from whimbrel.host.launch import (
+    SOCKET_NAME,
+    SOCKET_PATH_BYTES,
+    STALE_SECONDS,
+    LaunchFolder,
+    remove_stale_folders,
+    runtime_root,
+)
 from whimbrel.host.port import PluginFailed
 
 
@@ -23,6 +32,21 @@ def test_two_launches_do_not_meet(tmp_path: Path) -> None:
     """Each launch has a folder of its own."""
     with LaunchFolder(tmp_path, RandomIds()) as one, LaunchFolder(tmp_path, RandomIds()) as other:
         assert one.socket != other.socket
+
+
+def test_what_a_killed_host_left_is_removed(tmp_path: Path) -> None:
+    """Old folders go, unless somebody listens there; young ones may still be starting."""
+    dead, served, young = (tmp_path / name for name in ("dead", "served", "young"))
+    for folder in (dead, served, young):
+        folder.mkdir()
+        os.utime(folder, (1000, 1000 if folder is not young else 1000 + STALE_SECONDS))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(served / SOCKET_NAME))
+        listener.listen()
+        os.utime(served, (1000, 1000))
+        remove_stale_folders(tmp_path, 1001 + STALE_SECONDS)
+
+    assert [False, True, True] == [folder.exists() for folder in (dead, served, young)]
 
 
 def test_a_path_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
