@@ -2,6 +2,7 @@
 PY := .venv/bin/python
 ACCEPT ?= ../shared/accept/accept_st2client.py
 VECTORS ?= ../shared/vectors
+GENERATED := sdk/python/src/whimbrel_sdk/wire docs/reference
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -44,7 +45,7 @@ generate: setup ## Rewrite what is generated: wire types, reference pages, schem
 	$(PY) tools/gen_reference.py
 
 stale: generate ## Fail if a generated file was not committed
-	@test -z "$$(git status --porcelain --untracked-files=all sdk docs)" || { git status --short; echo "stale: run 'make generate' and commit"; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=all $(GENERATED))" || { git status --short $(GENERATED); echo "stale: run 'make generate' and commit"; exit 1; }
 
 package: setup ## Build both wheels, check what is in them, use them in a clean environment
 	rm -rf dist && $(PY) -m build -q . && $(PY) -m build -q --outdir dist sdk/python
@@ -61,6 +62,7 @@ demo: setup ## Event → rule → action on real processes, end to end
 up: setup ## Start a broker here, in the foreground
 	.venv/bin/whimbrel up
 
-ci: lint types test stale package ## What .ci/run runs
+ci: ## All that CI runs
+	.ci/run
 
 .PHONY: help setup format lint types test vectors accept generate stale package bench demo up ci

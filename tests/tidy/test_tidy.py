@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -100,6 +101,30 @@ def test_every_plugin_has_tests_and_a_readme() -> None:
     ]
 
     assert [] == missing
+
+
+def test_plugins_and_packs_are_checked_like_the_core() -> None:
+    """No folder of sources or tests is left out of type checks and test runs."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    holders = {manifest.parts[-3] for manifest in ROOT.glob("*/*/plugin.yaml")}
+
+    assert holders <= set(tools["mypy"]["files"])
+    assert holders | {"tests"} <= set(tools["pytest"]["testpaths"])
+    assert [path for path in tools["pytest"]["testpaths"] if not (ROOT / path).is_dir()] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Every relative link of a page names a file of the tree."""
+    link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in texts()
+        if page.suffix == ".md" and "packs" not in page.parts
+        for target in link.findall(page.read_text())
+        if not (page.parent / target).exists()
+    ]
+
+    assert [] == broken
 
 
 def test_no_path_of_a_machine_stays_in_the_tree() -> None:
