@@ -3,8 +3,6 @@
 import re
 from typing import Any, Protocol
 
-import jsonpath_rw
-
 from whimbrel.expr.cache import Cache
 
 CACHED_PATHS = 1_024
@@ -82,6 +80,9 @@ class FullPath:
 
     def __init__(self, text: str) -> None:
         try:
+            # Imported by the first path that needs it: plain ones, nearly all, do not.
+            import jsonpath_rw
+
             self._expression = jsonpath_rw.parse(text)
         # The parser raises bare Exception, and AttributeError at an unexpected end.
         except Exception as error:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import msgspec
-from dateutil import parser
 
 from whimbrel.errors import InvalidInput
 
@@ -63,6 +62,9 @@ def _seconds_since(value: object, now: datetime) -> float:
 
 
 def _date(text: str, now: datetime) -> datetime:
+    # Imported by the first rule that compares times: most brokers never do, and it is half a MiB.
+    from dateutil import parser
+
     # Parts that the text leaves out are today's.
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     try:

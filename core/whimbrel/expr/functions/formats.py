@@ -12,10 +12,10 @@ from whimbrel.expr.errors import ExpressionError
 from whimbrel.expr.functions.spec import Example, FunctionSpec
 from whimbrel.expr.json_text import decode
 from whimbrel.expr.limits import exceeded
+from whimbrel.nesting import too_deep
 
 INDENT_MAX = 64
 NESTING_MAX = 200
-_NESTING_MARKS = "[{-:?"
 
 
 def not_encodable(value: object) -> Never:
@@ -87,16 +87,8 @@ def from_yaml_string(value: object) -> Any:
 
 def _check_nesting(text: str) -> None:
     """Refuse what would exhaust the stack of the parser's C code."""
-    if sum(map(text.count, _NESTING_MARKS)) <= NESTING_MAX:
-        return
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > NESTING_MAX:
-                raise exceeded("nesting of YAML", depth, NESTING_MAX)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    if too_deep(text, most=NESTING_MAX) is not None:
+        raise exceeded("nesting of YAML", NESTING_MAX + 1, NESTING_MAX)
 
 
 def to_yaml_string(value: object, indent: int | None = None, allow_unicode: bool = True) -> str:
