@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from whimbrel import errors
+from whimbrel import errors, nesting
 
 Path = tuple[str | int, ...]
 
@@ -18,6 +18,10 @@ class MarkedDocument:
     def __init__(self, text: bytes, *, name: str) -> None:
         self._name = name
         self._lines: dict[Path, int] = {(): 1}
+        if (line := nesting.too_deep(text)) is not None:
+            raise errors.LimitExceeded(
+                f"{name}:{line}: nesting", value=nesting.DEPTH_MAX + 1, maximum=nesting.DEPTH_MAX
+            )
         loader = _Loader(text)
         try:
             node = loader.get_single_node()

@@ -184,6 +184,8 @@ class SessionLink:
                 for item in frame.events:
                     on_event(item.run_id, item.event)
                 on_frame_over()
+                # Asking for the next frame takes a while: who waits for this one goes first.
+                await asyncio.sleep(0)
         except grpc.aio.AioRpcError:
             return
 

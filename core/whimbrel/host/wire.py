@@ -4,7 +4,7 @@ import msgspec
 from whimbrel_sdk.wire.api.v1 import types_pb2 as types
 from whimbrel_sdk.wire.plugin.v1 import runner_service_pb2 as wire
 
-from whimbrel import errors
+from whimbrel import errors, nesting
 from whimbrel.model import OutputChunk, RunOutcome, RunRequest, Status
 
 Failure = types.Failure
@@ -21,7 +21,6 @@ STATUSES = {
 JSON_ENCODINGS = {types.ENCODING_UNSPECIFIED, types.ENCODING_JSON}
 
 _json = msgspec.json.Encoder()
-_any_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Nonsense(errors.InvalidInput):
@@ -96,7 +95,12 @@ def _json_from_wire(payload: types.Payload) -> bytes:
     if not payload.data:
         return b"null"
     try:
-        _any_json.decode(payload.data)
+        # The whole value, as the raw text may hold what nobody can decode later.
+        is_too_deep = nesting.is_too_deep(msgspec.json.decode(payload.data))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Nonsense(f"a result that is not JSON: {error}") from error
+    except RecursionError:
+        is_too_deep = True
+    if is_too_deep:
+        raise Nonsense(f"a result that is nested deeper than {nesting.DEPTH_MAX} levels")
     return payload.data
