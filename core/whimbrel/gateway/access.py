@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from whimbrel.broker.identity import Identity
 from whimbrel.errors import Unauthenticated
-from whimbrel.gateway.endpoint import RawHeaders
+from whimbrel.gateway.endpoint import Headers
 from whimbrel.model import Caller
 
 COOKIE = "auth-token"
@@ -14,7 +14,7 @@ SECRET_QUERY = frozenset({QUERY_TOKEN, QUERY_KEY})
 
 
 def authenticate(
-    identity: Identity, headers: RawHeaders, query: Mapping[str, str]
+    identity: Identity, headers: Headers, query: Mapping[str, str]
 ) -> tuple[Caller, str]:
     """Return the caller and the token that said so (empty for an API key or a cookie).
 
@@ -28,29 +28,21 @@ def authenticate(
 
 
 def _authenticate(
-    identity: Identity, headers: RawHeaders, query: Mapping[str, str]
+    identity: Identity, headers: Headers, query: Mapping[str, str]
 ) -> tuple[Caller, str]:
-    token = key = cookies = ""
-    for name, value in headers:
-        if name == b"x-auth-token":
-            token = value.decode("latin-1")
-        elif name == b"st2-api-key":
-            key = value.decode("latin-1")
-        elif name == b"cookie":
-            cookies = value.decode("latin-1")
-    if token:
+    if token := headers.get(b"x-auth-token", b"").decode("latin-1"):
         return identity.authenticate(token=token), token
-    if key:
+    if key := headers.get(b"st2-api-key", b"").decode("latin-1"):
         return identity.authenticate(api_key=key), ""
     if token := query.get(QUERY_TOKEN, ""):
         return identity.authenticate(token=token, location="query"), token
     if key := query.get(QUERY_KEY, ""):
         return identity.authenticate(api_key=key, location="query"), ""
-    return identity.authenticate(token=_cookie(cookies), location="cookie"), ""
+    return identity.authenticate(token=_cookie(headers.get(b"cookie", b"")), location="cookie"), ""
 
 
-def _cookie(cookies: str) -> str:
-    for pair in cookies.split(";"):
+def _cookie(cookies: bytes) -> str:
+    for pair in cookies.decode("latin-1").split(";"):
         name, _, value = pair.strip().partition("=")
         if name == COOKIE:
             return value.strip('"')

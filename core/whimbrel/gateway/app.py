@@ -11,7 +11,7 @@ from whimbrel import errors
 from whimbrel.gateway.access import SECRET_QUERY, authenticate
 from whimbrel.gateway.bodies import Receive, parse_body, read_body
 from whimbrel.gateway.cors import Cors
-from whimbrel.gateway.endpoint import Endpoint, Mount, RawHeaders, Reply, Request
+from whimbrel.gateway.endpoint import Endpoint, Headers, Mount, RawHeaders, Reply, Request
 from whimbrel.gateway.faults import fault, internal_fault
 from whimbrel.gateway.ports import BrokerPort
 from whimbrel.gateway.query import converted, parse_query
@@ -23,6 +23,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 REQUEST_ID_LENGTH_MAX = 128
+NO_CONTENT = 204
 NOBODY = Caller(user="", method="")
 ENCODER = msgspec.json.Encoder()
 
@@ -75,22 +76,20 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         assert scope["type"] == "http", "the server speaks plain HTTP only"
-        headers: RawHeaders = scope["headers"]
+        headers: Headers = dict(reversed(scope["headers"]))
         reference = self._reference(headers)
         self._requests += 1
         try:
             reply = await self._answer(scope, receive, headers)
         except errors.WhimbrelError as error:
             reply = fault(error) or self._broken(scope, reference)
+        except RecursionError:
+            reply = _too_deep()
         except Exception:  # noqa: BLE001  # the supervisor of all requests: it records and answers
             reply = self._broken(scope, reference)
         finally:
             self._requests -= 1
-        answer = [
-            *reply.headers,
-            *self._cors.headers(headers),
-            (b"x-request-id", reference.encode("latin-1")),
-        ]
+        answer = [*reply.headers, *self._cors.headers(headers), (b"x-request-id", reference)]
         if reply.stream is None:
             await _send_whole(reply, answer, send)
         else:
@@ -98,7 +97,7 @@ class Gateway:
 
     # -- the way in ---------------------------------------------------------------------------------
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: RawHeaders) -> Reply:
+    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> Reply:
         method = scope["method"]
         if method == "OPTIONS":
             return Reply(data=b"", status=200)
@@ -116,44 +115,42 @@ class Gateway:
             caller, token = authenticate(self._broker.identity, headers, given)
         query = converted(endpoint, given) if endpoint.params else {}
         body = await self._body(endpoint, receive, headers) if endpoint.body else None
-        request = Request(method, args, query, headers, body, caller, _base_url(scope, headers))
+        request = Request(method, scope["scheme"], args, query, headers, body, caller)
         reply = await endpoint.handler(self._broker, request)
         reply.status = reply.status or endpoint.success
+        if reply.data is None and reply.stream is None:
+            reply.data = _encoded(reply)
         if token and self._settings.auth_cookie:
             reply.headers = (*reply.headers, self._cookie(token))
         return reply
 
-    async def _body(self, endpoint: Endpoint, receive: Receive, headers: RawHeaders) -> Any:
-        declared, content_type = -1, ""
-        for name, value in headers:
-            if name == b"content-length":
-                declared = int(value)
-            elif name == b"content-type":
-                content_type = value.decode("latin-1")
+    async def _body(self, endpoint: Endpoint, receive: Receive, headers: Headers) -> Any:
         data = await read_body(
-            receive, declared=declared, limit=endpoint.limit, maximum=self._limits[endpoint.limit]
+            receive,
+            declared=int(headers.get(b"content-length", b"-1")),
+            limit=endpoint.limit,
+            maximum=self._limits[endpoint.limit],
         )
-        return parse_body(data, content_type)
+        return parse_body(data, headers.get(b"content-type", b"").decode("latin-1"))
 
-    def _reference(self, headers: RawHeaders) -> str:
+    def _reference(self, headers: Headers) -> bytes:
         """Return the id of this request: the caller's own if it is fit to be sent back, else a new one."""
-        for name, value in headers:
-            if name == b"x-request-id":
-                given = value.decode("latin-1")
-                if 0 < len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii():
-                    return given if given.isprintable() else self._ids.uuid()
-        return self._ids.uuid()
+        given = headers.get(b"x-request-id", b"")
+        is_fit = 0 < len(given) <= REQUEST_ID_LENGTH_MAX and given.isascii()
+        if is_fit and given.decode("ascii").isprintable():
+            return given
+        return self._ids.uuid().encode()
 
-    def _broken(self, scope: Scope, reference: str) -> Reply:
+    def _broken(self, scope: Scope, reference: bytes) -> Reply:
         """Record a failure of our own: where and why, never the query or the body."""
         log.error(
             "a request failed",
-            reference=reference,
+            reference=reference.decode(),
             method=scope["method"],
             path=scope["path"],
             exc_info=True,
         )
-        return internal_fault(reference)
+        return internal_fault(reference.decode())
 
     def _cookie(self, token: str) -> tuple[bytes, bytes]:
         secure = " Secure;" if self._settings.auth_cookie_secure else ""
@@ -220,20 +217,23 @@ async def _send_chunks(chunks: AsyncIterator[bytes], send: Send) -> None:
 
 
 async def _send_whole(reply: Reply, headers: RawHeaders, send: Send) -> None:
-    data = reply.data
-    if data is None:
-        data = b"" if reply.status == 204 else ENCODER.encode(reply.document)
+    data = _encoded(reply) if reply.data is None else reply.data
     head = list(headers)
-    if reply.status != 204:
+    if reply.status != NO_CONTENT:
         head.append((b"content-type", reply.content_type))
         head.append((b"content-length", b"%d" % len(data)))
     await send({"type": "http.response.start", "status": reply.status, "headers": head})
     await send({"type": "http.response.body", "body": data, "more_body": False})
 
 
-def _base_url(scope: Scope, headers: RawHeaders) -> str:
-    host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
-    return f"{scope['scheme']}://{host}"
+def _encoded(reply: Reply) -> bytes:
+    return b"" if reply.status == NO_CONTENT else ENCODER.encode(reply.document)
+
+
+def _too_deep() -> Reply:
+    refused = fault(errors.InvalidInput("the body is nested too deep to be handled"))
+    assert refused is not None
+    return refused
 
 
 __all__ = ["SECRET_QUERY", "Gateway", "Settings"]

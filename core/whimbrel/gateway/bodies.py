@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from whimbrel import nesting
 from whimbrel.errors import InvalidInput, LimitExceeded, Unavailable
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -101,14 +102,22 @@ def parse_body(data: bytes, content_type: str) -> Any:
 def parse_json(data: bytes) -> Any:
     """Return the JSON value. Raises `InvalidInput` with line and column."""
     try:
-        return DECODER.decode(data)
+        return checked_depth(DECODER.decode(data), data)
     except msgspec.DecodeError as error:
         reason = str(error)
     except RecursionError:
-        reason = "it is nested too deep"
+        reason = f"it is nested too deep, more than {nesting.DEPTH_MAX} levels"
     except UnicodeDecodeError:  # its position is that in one string, not in the body
         reason = "it is not UTF-8"
     raise InvalidInput(f"Failed to parse request body: {_placed(data, reason)}")
+
+
+def checked_depth(value: Any, data: bytes) -> Any:
+    """Return the value of the JSON `data`. Raises `RecursionError` when it is nested too deep to be kept."""
+    marks = data.count(b"[") + data.count(b"{")
+    if marks > nesting.DEPTH_MAX and nesting.is_too_deep(value):
+        raise RecursionError
+    return value
 
 
 def _placed(data: bytes, reason: str) -> str:

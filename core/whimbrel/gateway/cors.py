@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from whimbrel.gateway.endpoint import RawHeaders
+from whimbrel.gateway.endpoint import Headers, RawHeaders
 
 ANY = "*"
 METHODS = b"GET,POST,PUT,DELETE,OPTIONS"
@@ -17,11 +17,11 @@ class Cors:
         """`*` allows every origin."""
         self._origins = frozenset(origins)
 
-    def headers(self, request: RawHeaders) -> RawHeaders:
+    def headers(self, request: Headers) -> RawHeaders:
         """Return the headers that let an allowed origin's page read the answer; else none."""
         if not self._origins:
             return []
-        origin = next((value for name, value in request if name == b"origin"), b"")
+        origin = request.get(b"origin", b"")
         if not origin or not ({ANY, origin.decode("latin-1")} & self._origins):
             return []
         return [

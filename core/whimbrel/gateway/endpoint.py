@@ -10,6 +10,9 @@ from whimbrel.gateway.ports import BrokerPort
 from whimbrel.model import Caller
 
 RawHeaders = list[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
+"""By lower-case name; of a header that was sent twice the first one."""
+
 Mount = Literal["api", "auth", "stream", "root"]
 
 
@@ -37,16 +40,21 @@ class Request(msgspec.Struct):
     """A call that was routed, authenticated and read; `query` holds every declared parameter."""
 
     method: str
+    scheme: str
     args: dict[str, str]
     query: dict[str, Any]
-    headers: RawHeaders
+    headers: Headers
     body: Any
     caller: Caller
-    base_url: str
 
     def header(self, name: bytes) -> str:
-        """Return the first value of a header, by its lower-case name; empty when it was not sent."""
-        return next((v.decode("latin-1") for n, v in self.headers if n == name), "")
+        """Return a header's text, by its lower-case name; empty when it was not sent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def base_url(self) -> str:
+        """The URL of this server as the caller wrote it, without a path."""
+        return f"{self.scheme}://{self.header(b'host')}"
 
 
 class Reply(msgspec.Struct):

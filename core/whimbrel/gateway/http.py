@@ -23,6 +23,7 @@ HEADERS_BYTES_MAX = 64 * 1024
 HEADERS_SECONDS = 30.0
 """How long a connection may take for the headers of a request that it began."""
 
+CONTINUE = b"HTTP/1.1 100 "
 KEEP_ALIVE_SECONDS = 65
 SHUTDOWN_SECONDS = 3
 TICK_SECONDS = 1.0
@@ -43,13 +44,39 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     key: Path
 
 
+class _OneWrite:
+    """The transport of one answer, which sends the head together with the first piece of the body."""
+
+    def __init__(self, transport: asyncio.Transport, *, has_body: bool) -> None:
+        self._transport = transport
+        self._head: bytes | None = b"" if has_body else None
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Keep the head; send anything else, with the head in front."""
+        if self._head is None or data.startswith(CONTINUE):
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            head, self._head = self._head, None
+            self._transport.write(head + data)
+
+    def close(self) -> None:
+        """Send what was kept, and end the connection."""
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits on what comes before a body."""
+    """uvicorn's protocol with limits on what comes before a body, and one write for a short answer."""
 
     def connection_made(  # type: ignore[override]  # as uvicorn's own: TCP gives no other transport
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(transport)
+        self._in_headers = False
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
         if len(self.connections) > CONNECTIONS_MAX:
@@ -60,30 +87,33 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._header_timer = self.loop.call_later(HEADERS_SECONDS, self.transport.close)
         super().data_received(data)
+        if self._in_headers and not self.transport.is_closing():
+            self._wait_for_headers(len(data))
 
     def on_message_begin(self) -> None:
+        self._in_headers = True
         self._header_bytes = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
+        self._in_headers = False
         self._stop_header_timer()
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEADERS_BYTES_MAX:
+            raise ValueError(f"headers are limited to {HEADERS_BYTES_MAX} bytes, got {size}")
         super().on_headers_complete()
+        writer = _OneWrite(self.transport, has_body=self.scope["method"] != "HEAD")
+        self.cycle.transport = writer  # type: ignore[assignment]  # a cycle writes and closes, no more
 
-    def _count(self, size: int) -> None:
+    def _wait_for_headers(self, size: int) -> None:
+        """Wait for the rest of the headers, not for ever and not for any size."""
         self._header_bytes += size
         if self._header_bytes > HEADERS_BYTES_MAX:
-            raise ValueError(f"headers are limited to {HEADERS_BYTES_MAX} bytes")
+            return self.send_400_response(f"Headers are limited to {HEADERS_BYTES_MAX} bytes.")
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(HEADERS_SECONDS, self.transport.close)
+        return None
 
     def _stop_header_timer(self) -> None:
         if self._header_timer is not None:

@@ -9,6 +9,7 @@ from whimbrel.gateway.endpoint import Endpoint, Mount
 
 PLACE = re.compile(r"\{(\w+)(:path)?\}")
 MOUNTS: dict[str, Mount] = {"api": "api", "auth": "auth", "stream": "stream"}
+USUAL_PREFIX = "/api/v1/"
 ALIASES = {"actionexecutions": "executions"}
 """First segments that stand for others."""
 
@@ -87,6 +88,8 @@ def split_mount(path: str, listener: Mount | None) -> tuple[Mount, str]:
 
     `listener` is the mount that a listener serves alone; None serves all, told apart by a first segment.
     """
+    if listener is None and path.startswith(USUAL_PREFIX):
+        return "api", path[len(USUAL_PREFIX) - 1 :]
     if path == "/health":
         return "root", path
     mount = listener

@@ -137,6 +137,46 @@ def test_what_is_not_http_is_refused(data: bytes) -> None:
     served(case)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_several_requests_in_one_packet_are_answered_in_order(method: str) -> None:
+    """Also with methods whose answers have no body."""
+
+    async def case(door: Door, bound: Sequence[Listener]) -> None:
+        request = f"{method} /health HTTP/1.1\r\nHost: h\r\n"
+        data = f"{request}X-Request-ID: one\r\n\r\n{request}X-Request-ID: two\r\nConnection: close\r\n\r\n"
+        answer = await asyncio.to_thread(raw, bound[0].port, data.encode())
+        assert answer.count(b"HTTP/1.1 ") == 2
+        assert answer.index(b"x-request-id: one") < answer.index(b"x-request-id: two")
+
+    served(case)
+
+
+def test_a_client_may_ask_before_it_sends() -> None:
+    """`Expect: 100-continue` is answered before the body comes, unless the body is too large."""
+
+    async def talk(port: int, token: str, size: int) -> tuple[bytes, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"POST /api/v1/webhooks/in/box HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+            f"Content-Length: {size}\r\nX-Auth-Token: {token}\r\n\r\n".encode()
+        )
+        first = await reader.readline()
+        writer.write(b'{"a":1}'.ljust(size))
+        writer.write_eof()
+        rest = await reader.read(-1)
+        writer.close()
+        return first, rest
+
+    async def case(door: Door, bound: Sequence[Listener]) -> None:
+        first, rest = await talk(bound[0].port, door.token, 50)
+        assert first == b"HTTP/1.1 100 Continue\r\n"
+        assert rest.startswith(b"\r\nHTTP/1.1 202 ")
+        first, _ = await talk(bound[0].port, door.token, 5000)
+        assert first.startswith(b"HTTP/1.1 413 ")
+
+    served(case, settings=Settings(max_webhook_body_bytes=1000))
+
+
 def test_a_connection_has_to_get_to_the_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers that never end, end the connection."""
     monkeypatch.setattr(server, "HEADERS_SECONDS", 0.01)

@@ -30,7 +30,7 @@ QUERY = {
 def request(args: dict[str, str] | None = None, **query: Any) -> Request:
     """Return a routed request of ada."""
     caller = Caller(user="ada", method="authentication token")
-    return Request("GET", args or {}, {**QUERY, **query}, [], None, caller, "http://h")
+    return Request("GET", "http", args or {}, {**QUERY, **query}, {}, None, caller)
 
 
 def update(number: int, status: str, action: str = "core.local") -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """`/webhooks`: events from anything that can POST."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from whimbrel.errors import InvalidInput, NotFound
 from whimbrel.gateway.convert import into
-from whimbrel.gateway.endpoint import Endpoint, RawHeaders, Reply, Request, described
+from whimbrel.gateway.endpoint import Endpoint, Headers, Reply, Request, described
 from whimbrel.gateway.listing import document
 from whimbrel.gateway.ports import BrokerPort
 from whimbrel.model import Event
 
 GENERIC = "st2"
+TITLES_MAX = 512
+"""Spellings of header names that are remembered."""
+
 TRACE_TAG_HEADER = b"st2-trace-tag"
 EVENT_ID_HEADER = b"idempotency-key"
 """The sender's name for the event: the same one again has no second effect."""
@@ -70,9 +74,14 @@ async def _post_generic(broker: BrokerPort, body: Any, trace_tag: str, event_id:
         raise InvalidInput(str(error), place="/trigger") from error
 
 
-def titled(headers: RawHeaders) -> dict[str, str]:
+def titled(headers: Headers) -> dict[str, str]:
     """Return headers as rules name them, `X-GitHub-Event` as `X-Github-Event`."""
-    return {name.decode("latin-1").title(): value.decode("latin-1") for name, value in headers}
+    return {_title(name): value.decode("latin-1") for name, value in headers.items()}
+
+
+@lru_cache(maxsize=TITLES_MAX)
+def _title(name: bytes) -> str:
+    return name.decode("latin-1").title()
 
 
 ENDPOINTS = described(
