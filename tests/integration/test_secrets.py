@@ -395,9 +395,9 @@ def ask(broker: Watched, evidence: Evidence) -> None:
         )
         evidence.add("gRPC ListExecutions", listed.SerializeToString())
         content = content_rpc.ContentServiceStub(channel)
-        for kind in content_pb.ContentKind.values()[1:]:
+        for number in content_pb.ContentKind.values()[1:]:
             answer = content.ListContent(
-                content_pb.ListContentRequest(kind=kind), metadata=metadata
+                content_pb.ListContentRequest(kind=number), metadata=metadata
             )
             evidence.add("gRPC ListContent", answer.SerializeToString())
 

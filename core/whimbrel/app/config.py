@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from whimbrel import nesting
 from whimbrel.errors import ContentErrors, InvalidInput
 
 DEFAULT_PORT = 9110
@@ -358,9 +359,11 @@ def _yaml_pairs(file: Path) -> list[tuple[str, int, object]]:
         raise InvalidInput(
             f"is limited to {FILE_SIZE_BYTES_MAX} bytes, got {len(data)}", place=str(file)
         )
+    if (line := nesting.too_deep(data)) is not None:
+        raise InvalidInput(f"nests deeper than {nesting.DEPTH_MAX} levels", place=f"{file}:{line}")
     try:
         return _mapping_pairs(yaml.CSafeLoader(data), str(file))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark else str(file)
         problem = getattr(error, "problem", None) or "it is not readable text"

@@ -36,6 +36,8 @@ def _parameters(text: object) -> dict[str, Any] | None:
         found = msgspec.json.decode(str(text))
     except msgspec.DecodeError as error:
         raise Refused(f"is not JSON: {error}", place=PARAMETERS) from error
+    except RecursionError as error:
+        raise Refused("is nested too deeply", place=PARAMETERS) from error
     if not isinstance(found, dict):
         raise Refused("has to be the text of a JSON object", place=PARAMETERS)
     return found

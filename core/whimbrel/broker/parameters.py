@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from whimbrel import errors
+from whimbrel import errors, nesting
 from whimbrel.broker.documents import check_overrides
 from whimbrel.broker.schema import ANYTHING, Schema, SchemaViolation
 from whimbrel.expr import NONE_MARKER, ExpressionError, decode_json
@@ -251,9 +251,12 @@ def _as_literal(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        literal = json.loads(value)
     except ValueError:
-        return _plain(ast.literal_eval(value))
+        literal = _plain(ast.literal_eval(value))
+    if nesting.is_too_deep(literal):
+        raise ValueError(f"nests deeper than {nesting.DEPTH_MAX} levels")
+    return literal
 
 
 def _as_boolean(value: Any) -> Any:

@@ -8,16 +8,13 @@ from typing import Any
 
 import yaml
 
-from whimbrel import errors
+from whimbrel import errors, nesting
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 """A larger document is refused before it is parsed."""
 
 NODE_LIMIT = 100_000
 """A document with more values, aliases written out, is refused."""
-
-DEPTH_LIMIT = 100
-"""Lists and mappings inside of each other; the parser itself would crash at some tens of thousands."""
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -80,30 +77,14 @@ def load(text: str | bytes, *, name: str) -> Any:
 
 
 def _check_depth(text: str | bytes, name: str) -> None:
-    """Refuse a document that is nested too deeply, before the parser recurses into it.
-
-    Each level opens a bracket or stands further right, so most documents need no closer look.
-    """
-    content = text.encode() if isinstance(text, str) else text
-    longest = max(map(len, content.splitlines()), default=0)
-    if longest + content.count(b"[") + content.count(b"{") <= DEPTH_LIMIT:
-        return
-    depth = 0
-    try:
-        for event in yaml.parse(content, Loader=_Base):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > DEPTH_LIMIT:
-                line = event.start_mark.line + 1 if event.start_mark else 0
-                raise errors.LimitExceeded(
-                    f"{name}:{line}: nesting of a YAML document",
-                    value=depth,
-                    maximum=DEPTH_LIMIT,
-                )
-    except yaml.YAMLError:
-        return  # loading says the same, with its place
+    """Refuse a document that is nested too deeply, before the parser recurses into it."""
+    line = nesting.too_deep(text)
+    if line is not None:
+        raise errors.LimitExceeded(
+            f"{name}:{line}: nesting of a YAML document",
+            value=nesting.DEPTH_MAX + 1,
+            maximum=nesting.DEPTH_MAX,
+        )
 
 
 def _check_size(document: Any, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from whimbrel import nesting
 from whimbrel.bus.port import Inbound, Refused
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -164,8 +165,12 @@ def _binary_data(content_type: str, data: bytes) -> Any:
 
 def _json(data: bytes) -> Any:
     try:
-        return _decoder.decode(data)
+        value = _decoder.decode(data)
+        is_too_deep = nesting.is_too_deep(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(f"is not JSON: {error}", place="data") from None
     except RecursionError:
-        raise Refused("is nested too deeply", place="data") from None
+        is_too_deep = True
+    if is_too_deep:
+        raise Refused(f"is nested deeper than {nesting.DEPTH_MAX} levels", place="data")
+    return value

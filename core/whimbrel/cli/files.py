@@ -18,11 +18,17 @@ def load(name: str) -> Any:
             return json.loads(data)
         except ValueError as error:
             raise CommandFailed(f"{path} is not JSON: {error}") from error
+        except RecursionError as error:
+            raise CommandFailed(f"{path} is not readable JSON: it nests too deep") from error
     import yaml
 
+    from whimbrel import nesting
+
+    if (line := nesting.too_deep(data)) is not None:
+        raise CommandFailed(f"{path}:{line} nests deeper than {nesting.DEPTH_MAX} levels")
     try:
         return yaml.load(data, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CommandFailed(f"{path} is neither JSON nor YAML: {error}") from error
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from whimbrel import nesting
 from whimbrel.broker import documents, yaml
 from whimbrel.broker.schema import SchemaViolation
 from whimbrel.errors import InvalidInput, LimitExceeded
@@ -200,7 +201,7 @@ def test_deep_yaml_is_refused(deep: str) -> None:
 
 def test_nesting_up_to_the_limit_is_read() -> None:
     """At the limit a document is read, one level more is refused."""
-    limit = yaml.DEPTH_LIMIT
+    limit = nesting.DEPTH_MAX
     assert yaml.load("[" * limit + "]" * limit, name="f.yaml")
     with pytest.raises(LimitExceeded):
         yaml.load("[" * (limit + 1) + "]" * (limit + 1), name="f.yaml")

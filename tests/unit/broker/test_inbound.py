@@ -8,6 +8,13 @@ from whimbrel.broker.inbound import event_of
 from whimbrel.bus import Inbound, Refused
 
 
+def _nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def message(**changes: Any) -> Inbound:
     """Return a published CloudEvent; None takes an attribute away."""
     document = {
@@ -47,6 +54,8 @@ def test_without_parameters_the_type_is_the_trigger() -> None:
         ({"triggerparameters": "{"}, "triggerparameters: is not JSON"),
         ({"triggerparameters": "[1]"}, "triggerparameters: has to be the text of a JSON object"),
         ({"triggerparameters": "[" * 900}, "triggerparameters"),
+        ({"triggerparameters": "[" * 1024 + "]" * 1024}, "triggerparameters"),
+        ({"data": _nested(200)}, "data: is nested deeper than 100"),
         ({"triggerparameters": 7}, "triggerparameters"),
         ({"type": None}, "type: is required"),
         ({"id": ""}, "id: is required"),

@@ -17,7 +17,8 @@ from whimbrel_sdk.wire.api.v1 import (
 )
 from whimbrel_sdk.wire.api.v1 import types_pb2 as types_pb
 
-from whimbrel import errors
+from whimbrel import errors, nesting
+from whimbrel.gateway.bodies import checked_depth
 from whimbrel.model import COMPLETED, Event, Execution, KeyValue, TriggerInstance
 from whimbrel.model import USER_SCOPE as USER
 
@@ -54,11 +55,13 @@ def from_payload(payload: types_pb.Payload, place: str) -> Any:
     if not payload.data:
         return None
     try:
-        return msgspec.json.decode(payload.data)
+        return checked_depth(msgspec.json.decode(payload.data), payload.data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.InvalidInput(f"is not JSON: {error}", place=place) from error
     except RecursionError as error:
-        raise errors.InvalidInput("is nested too deep", place=place) from error
+        raise errors.InvalidInput(
+            f"is nested too deep, more than {nesting.DEPTH_MAX} levels", place=place
+        ) from error
 
 
 def from_object(payload: types_pb.Payload, place: str) -> dict[str, Any]:
