@@ -127,6 +127,7 @@ def test_a_token_is_answered_with_the_cookie() -> None:
         (LimitExceeded("x", value=2, maximum=1), 400, "x is limited to 1, got 2"),
         (PermissionDenied("not you"), 403, "not you"),
         (Unavailable("later"), 503, "later"),
+        (RecursionError(), 400, "the body is nested too deep to be handled"),
         (Corrupt("damaged: secret detail"), 500, "Internal Server Error"),
         (ZeroDivisionError("secret detail"), 500, "Internal Server Error"),
     ],
