@@ -196,7 +196,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 100_000
     max_running_executions: Annotated[
-        int, _meta("Limits", "Executions that run at one time; the others wait.", ge=1, le=100_000)
+        int, _meta("Limits", "Executions that run at one time; the others wait.", ge=1, le=10_000)
     ] = 256
     max_stream_clients: Annotated[
         int,
