@@ -22,7 +22,7 @@ from whimbrel.broker.catalog import (
     trigger_key,
     writes,
 )
-from whimbrel.broker.schema import Schema
+from whimbrel.broker.schema import Schema, SchemaViolation
 from whimbrel.broker.triggers import WEBHOOK_TYPE, Triggers, normal_parameters
 from whimbrel.expr import Templates
 from whimbrel.model import Action, Pack, Rule, RunnerOffer, RunnerType, Trigger, TriggerType
@@ -293,7 +293,11 @@ class Content:
             raise errors.InvalidInput(
                 f'"{kind}" cannot be created or changed. Allowed: {", ".join(CREATABLE)}'
             )
-        return documents.checked("action_create" if kind == "action" else kind, document)
+        try:
+            return documents.checked("action_create" if kind == "action" else kind, document)
+        except SchemaViolation as error:
+            place = "".join(f"/{step}" for step in error.path)
+            raise errors.InvalidInput(str(error), place=place) from error
 
     def _drafted(
         self,

@@ -11,7 +11,7 @@ from whimbrel.broker.announce import execution_announcement
 from whimbrel.broker.content import Content
 from whimbrel.broker.dispatch import Dispatcher
 from whimbrel.broker.outbox import Outbox
-from whimbrel.broker.parameters import Resolver
+from whimbrel.broker.parameters import ParameterError, Resolver
 from whimbrel.broker.records import (
     CONTENT_VERSIONS,
     EXECUTIONS,
@@ -20,6 +20,7 @@ from whimbrel.broker.records import (
     TRACES,
     ContentVersion,
 )
+from whimbrel.broker.schema import SchemaViolation
 from whimbrel.broker.views import WORKFLOW_RUNNERS, Versions, execution_document
 from whimbrel.bus import Announcement
 from whimbrel.model import (
@@ -96,6 +97,17 @@ def _check(request: ExecutionRequest) -> None:
         raise errors.InvalidInput(said, place=place) from error
 
 
+def _placed(error: ParameterError | SchemaViolation) -> errors.InvalidInput:
+    """Return the refusal of a parameter with its place, unless the text names the parameter."""
+    if isinstance(error, ParameterError):
+        path: tuple[str | int, ...] = (error.parameter,) if error.parameter else ()
+    else:
+        path = error.path
+    if not path or any(f"{quote}{path[0]}{quote}" in str(error) for quote in "'\""):
+        return error
+    return errors.InvalidInput(str(error), place="".join(f"/{p}" for p in ("parameters", *path)))
+
+
 class Executions:
     """Everything that callers do with executions."""
 
@@ -135,6 +147,8 @@ class Executions:
             draft = self.draft(request, user=user)
         except errors.NotFound as error:
             raise errors.InvalidInput(str(error)) from error
+        except (ParameterError, SchemaViolation) as error:
+            raise _placed(error) from error
         trace_op, execution = self._traced(draft.execution)
         traced = msgspec.structs.replace(draft, execution=execution)
         await self.commit([traced], [trace_op])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -213,8 +214,10 @@ def _bound(listener: Listener) -> socket.socket:
             backlog=BACKLOG,
         )
     except OSError as error:
+        option = f"{listener.mount}_port" if listener.mount else "port"
         raise Unavailable(
-            f"cannot listen on {listener.host}:{listener.port}: {error.strerror or error}"
+            f"{option}: {listener.host}:{listener.port} cannot be listened on:"
+            f" {os.strerror(error.errno or 0)}. Choose another with --{option.replace('_', '-')}"
         ) from error
 
 

@@ -9,6 +9,9 @@ from whimbrel import errors, nesting
 
 Path = tuple[str | int, ...]
 
+NODES_MAX = 10_000
+"""Values of one document, aliases written out."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -18,6 +21,7 @@ class MarkedDocument:
     def __init__(self, text: bytes, *, name: str) -> None:
         self._name = name
         self._lines: dict[Path, int] = {(): 1}
+        self._nodes = 0
         if (line := nesting.too_deep(text)) is not None:
             raise errors.LimitExceeded(
                 f"{name}:{line}: nesting", value=nesting.DEPTH_MAX + 1, maximum=nesting.DEPTH_MAX
@@ -48,6 +52,13 @@ class MarkedDocument:
         return errors.InvalidInput(said, place=f"{self._name}:{self._lines[known]}")
 
     def _mark(self, node: Any, path: Path) -> None:
+        self._nodes += 1
+        if len(path) > nesting.DEPTH_MAX or self._nodes > NODES_MAX:
+            message = (
+                f"aliases written out nest deeper than {nesting.DEPTH_MAX} levels, or make more than"
+                f" {NODES_MAX} values"
+            )
+            raise errors.InvalidInput(message, place=f"{self._name}:{node.start_mark.line + 1}")
         if isinstance(node, yaml.MappingNode):
             for key, value in self._pairs(node, path):
                 self._mark(value, (*path, key))

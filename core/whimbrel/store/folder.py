@@ -49,7 +49,12 @@ class DataFolder:
 
 def make_private(folder: Path) -> None:
     """Make a folder of mode 0700; refuses one with content that others may enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.InvalidInput(
+            f"the data folder cannot be made: {error.strerror}", place=str(folder)
+        ) from error
     mode = folder.stat().st_mode & 0o777
     if not mode & 0o077:
         return

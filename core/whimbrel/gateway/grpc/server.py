@@ -50,11 +50,11 @@ async def serve_grpc(
     reflection.enable_server_reflection(
         [*names, reflection.SERVICE_NAME, "grpc.health.v1.Health"], server
     )
-    _listen_on_socket(server, socket_path)
-    port = _listen_on_address(server, address, tls) if address else 0
-    await server.start()
-    socket_path.chmod(SOCKET_MODE)  # noqa: ASYNC240  one call on a local file
     try:
+        _listen_on_socket(server, socket_path)
+        port = _listen_on_address(server, address, tls) if address else 0
+        await server.start()
+        socket_path.chmod(SOCKET_MODE)  # noqa: ASYNC240  one call on a local file
         yield port
     finally:
         await server.stop(STOP_SECONDS)
