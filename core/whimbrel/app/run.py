@@ -39,7 +39,7 @@ def main(settings: Settings, *, save_login: SaveLogin) -> int:
     logs.configure(settings)
     try:
         asyncio.run(_run(settings, save_login))
-    except (WhimbrelError, BaseExceptionGroup) as error:
+    except (WhimbrelError, OSError, BaseExceptionGroup) as error:
         for reason in _reasons(error):
             print(f"whimbrel: {reason}", file=sys.stderr)
         return 1
@@ -50,6 +50,8 @@ def _reasons(error: BaseException) -> list[str]:
     """Return what a person should read of it; what is not meant for people is raised."""
     if isinstance(error, BaseExceptionGroup):
         return [reason for inner in error.exceptions for reason in _reasons(inner)]
+    if isinstance(error, OSError) and error.filename:
+        return [f"{error.filename}: {error.strerror}"]
     if not isinstance(error, WhimbrelError):
         raise error
     return [str(error)]
