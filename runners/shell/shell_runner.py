@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-# This program speaks over a unix socket alone. Without TLS, asyncio is 4 MiB lighter: a tenth of it.
-sys.modules["ssl"] = None  # type: ignore[assignment]  # how an import is refused
+if __name__ == "__main__":
+    # This program speaks over a unix socket alone. Without TLS, asyncio is 4 MiB lighter: a tenth of it.
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # how an import is refused
 
 from shell_command import (
     DEFAULT_KWARG_OP,
